@@ -1,1 +1,18 @@
-//! Not built yet.
+//! The Rust SDK of Belfry, and the CLI commands over it.
+//!
+//! Two sides use it. A *user's program* signs in ([`server`]), makes a device, approves sites
+//! ([`keys`], [`state`]) and listens ([`listen`]). A *site* encrypts and posts ([`send`],
+//! [`vapid`]) and needs nothing else of this crate. Message keys are made, kept and used here and
+//! never go to the server.
+
+pub mod cli;
+pub mod keys;
+pub mod listen;
+pub mod send;
+pub mod server;
+pub mod state;
+pub mod tls;
+pub mod vapid;
+
+mod backoff;
+mod recent;

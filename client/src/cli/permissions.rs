@@ -1,0 +1,105 @@
+//! `belfry permissions`: what was approved, and taking it back.
+
+use super::{Globals, signed_out, terminal};
+use crate::server::{PermissionChange, PermissionInfo, PermissionState, Server};
+use anyhow::Context as _;
+use belfry_protocol::id::PermissionId;
+
+const EXAMPLE: &str = "Example:
+  belfry permissions
+  belfry permissions mute 7nymizpcl2kmwmdqkbnd4jmdfe
+  belfry permissions revoke 7nymizpcl2kmwmdqkbnd4jmdfe";
+
+/// See, mute, allow or revoke what was approved.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = EXAMPLE)]
+pub struct Permissions {
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+#[derive(Debug, Clone, clap::Subcommand)]
+enum Action {
+    /// All permissions
+    #[command(after_help = "Example:\n  belfry permissions list --json")]
+    List,
+    /// Keep what the site sends, but do not show it
+    #[command(after_help = "Example:\n  belfry permissions mute 7nymizpcl2kmwmdqkbnd4jmdfe")]
+    Mute {
+        /// The permission
+        #[arg(value_parser = parse_id)]
+        permission: PermissionId,
+    },
+    /// Show it again
+    #[command(after_help = "Example:\n  belfry permissions allow 7nymizpcl2kmwmdqkbnd4jmdfe")]
+    Allow {
+        /// The permission
+        #[arg(value_parser = parse_id)]
+        permission: PermissionId,
+    },
+    /// End it: the site's endpoint is gone at once, and what it sent
+    #[command(after_help = "Example:\n  belfry permissions revoke 7nymizpcl2kmwmdqkbnd4jmdfe")]
+    Revoke {
+        /// The permission
+        #[arg(value_parser = parse_id)]
+        permission: PermissionId,
+    },
+}
+
+fn parse_id(text: &str) -> Result<PermissionId, belfry_protocol::id::InvalidId> {
+    text.parse()
+}
+
+impl Permissions {
+    pub(super) async fn run(self, globals: &Globals) -> anyhow::Result<()> {
+        let server = globals.signed_in()?;
+        match self.action.unwrap_or(Action::List) {
+            Action::List => {
+                for info in server.permissions().await.map_err(signed_out)? {
+                    println!("{}", shown(&info, globals.json));
+                }
+                Ok(())
+            }
+            Action::Mute { permission } => {
+                change(&server, permission, PermissionState::Muted).await
+            }
+            Action::Allow { permission } => {
+                change(&server, permission, PermissionState::Allowed).await
+            }
+            Action::Revoke { permission } => {
+                server
+                    .revoke_permission(permission)
+                    .await
+                    .map_err(signed_out)?;
+                let forgotten = globals.key_file()?.remove(permission);
+                forgotten.context("it is revoked, but its keys are still on this machine")
+            }
+        }
+    }
+}
+
+async fn change(
+    server: &Server,
+    permission: PermissionId,
+    state: PermissionState,
+) -> anyhow::Result<()> {
+    let change = PermissionChange {
+        state: Some(state),
+        name: None,
+    };
+    let changed = server.change_permission(permission, &change).await;
+    changed.map_err(signed_out)
+}
+
+fn shown(info: &PermissionInfo, json: bool) -> String {
+    if json {
+        return terminal::json(info);
+    }
+    let state = match info.state {
+        PermissionState::Allowed => "allowed",
+        PermissionState::Muted => "muted",
+    };
+    let name = info.name.as_deref().unwrap_or_default();
+    let text = format!("{}  {state:7}  {}  {name}", info.permission_id, info.site);
+    terminal::line(text.trim_end())
+}
