@@ -157,7 +157,9 @@ pub struct StoredPermissionKeys {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unopened {
     /// The site's key is pinned, and `aes128gcm` does not prove who sent it.
-    #[error("the site's key is pinned, and this message is not signed with it")]
+    #[error(
+        "the site's key is pinned, and this message does not prove that it comes from that site"
+    )]
     NotFromPinnedSite,
     /// `crypto-box` needs the site's key, which was not given at approval.
     #[error("the site's key is not known; approve it with --site-key")]

@@ -98,9 +98,13 @@ impl Sender {
     /// Takes a message back from every device that does not have it yet.
     ///
     /// # Errors
-    /// 404 there is no such message.
+    /// Not a URL of this push service, which alone may see our VAPID token; 404 no such message.
     pub async fn withdraw(&self, message_url: &str) -> Result<(), ServerError> {
-        let request = self.http.delete(message_url);
+        let url = url::Url::parse(message_url).ok();
+        let url = url
+            .filter(|url| url.origin() == self.endpoint.origin())
+            .ok_or_else(|| ServerError::Address("the message URL".into()))?;
+        let request = self.http.delete(url);
         answer(self.authorized(request), &self.origin())
             .await
             .map(|_| ())
@@ -169,6 +173,8 @@ mod tests {
         let accepted = sender.send(message).await.unwrap();
         assert_eq!(accepted.ttl, Some(60));
         assert_eq!(accepted.location, Some(format!("{origin}/message/x")));
+        let elsewhere = sender.withdraw("https://elsewhere.example/message/x").await;
+        assert!(matches!(elsewhere, Err(ServerError::Address(_))));
         let asked = asked.await.unwrap().to_lowercase();
         for header in [
             "post /push/secret http/1.1",

@@ -281,7 +281,7 @@ impl KeyFile {
             source,
         };
         make_parent(&self.path)?;
-        let lock = File::create(&lock_path).map_err(in_lock)?;
+        let lock = private_file(&lock_path).map_err(in_lock)?;
         lock.lock().map_err(in_lock)?;
         let mut json = self.read()?;
         change(&mut json.permissions);
@@ -362,6 +362,15 @@ pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Stat
         path: path.to_owned(),
         source,
     })
+}
+
+/// Opens or makes a file for its owner only, whatever is in it.
+fn private_file(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 /// Makes the folder of a file, for its owner only if it was not there.
@@ -485,6 +494,7 @@ mod tests {
             }
         });
         assert_eq!(mode(&shared), 0o600);
+        assert_eq!(mode(&shared.with_extension("lock")), 0o600);
         let file = KeyFile {
             path: shared.clone(),
         };

@@ -49,7 +49,12 @@ impl Approve {
             keys: PermissionKeys::generate(),
             site_key,
         };
-        file.add(&kept)?;
+        if let Err(error) = file.add(&kept) {
+            // Nobody could read what is sent to it, so it should not stay. If this fails too, the
+            // permission is listed all the same and can be revoked by hand.
+            let _ = server.revoke_permission(kept.permission).await;
+            return Err(error.into());
+        }
         println!("{}", terminal::json(&kept.subscription()));
         terminal::note(&format!(
             "{} may now notify you (permission {}). Give it the line above; it is a secret.",

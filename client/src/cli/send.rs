@@ -80,10 +80,11 @@ impl Send {
         if globals.json {
             println!("{}", terminal::json(&accepted));
         } else {
+            terminal::note("Accepted.");
             if let Some(location) = &accepted.location {
                 println!("{}", terminal::line(location));
+                terminal::note("DELETE on this URL takes it back; it is a secret.");
             }
-            terminal::note("Accepted. DELETE on this URL takes it back; it is a secret.");
         }
         Ok(())
     }
