@@ -1,0 +1,1 @@
+//! Accounts, devices, sessions, sites, permissions and keyrings, in SQLite or PostgreSQL.

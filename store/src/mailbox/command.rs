@@ -1,0 +1,226 @@
+//! What can be asked of a mailbox, and what it answers.
+
+use super::entry::{Entry, Seq};
+use super::session::{SessionRow, SubscriptionOptions};
+use belfry_protocol::envelope::Envelope;
+use belfry_protocol::id::{DeviceId, NotificationId, PermissionId, UserId};
+use belfry_protocol::site::Origin;
+use belfry_protocol::time::Timestamp;
+use belfry_protocol::topic::{Filter, PrivateTopic};
+use bytes::Bytes;
+use std::time::Duration;
+
+/// One change. All are applied in one order, each whole or not at all, and answered after the sync.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Stores a notification. Answers [`Outcome::Accepted`].
+    Accept(Box<Accept>),
+    /// Stores a QoS 1 message of the private space where a persistent session's filter matches.
+    PublishPrivate(Box<PrivatePublish>),
+    /// A session has these entries. Answers [`Outcome::Settled`].
+    Settle {
+        user: UserId,
+        device: DeviceId,
+        seqs: Vec<Seq>,
+    },
+    /// The same by notification id, from HTTP; unknown ids are passed over.
+    Acknowledge {
+        user: UserId,
+        device: DeviceId,
+        ids: Vec<NotificationId>,
+    },
+    /// A device showed these: they are owed to no device any more. Answers [`Outcome::Done`].
+    Seen {
+        user: UserId,
+        ids: Vec<NotificationId>,
+    },
+    /// The site takes an entry back. Answers [`Outcome::Done`] whether or not it was still there.
+    Withdraw { user: UserId, seq: Seq },
+    /// Creates a permission or changes its state; a revoked one stays revoked.
+    SetPermission {
+        user: UserId,
+        permission: PermissionId,
+        site: Origin,
+        muted: bool,
+    },
+    /// Revokes a permission: what is stored of it is gone and later accepts are refused.
+    Revoke {
+        user: UserId,
+        permission: PermissionId,
+    },
+    /// Blocks or unblocks a site for all its permissions.
+    BlockSite { site: Origin, blocked: bool },
+    /// Blocks or unblocks a user: accepts are refused with [`Refusal::Blocked`].
+    BlockUser { user: UserId, blocked: bool },
+    /// A persistent session connects. Answers [`Outcome::Session`]. `clean` forgets the old one.
+    OpenSession {
+        user: UserId,
+        device: DeviceId,
+        clean: bool,
+        expiry: Duration,
+    },
+    /// Adds or replaces filters of an open persistent session. Answers [`Outcome::Session`].
+    Subscribe {
+        user: UserId,
+        device: DeviceId,
+        filters: Vec<(Filter, SubscriptionOptions)>,
+    },
+    /// Removes filters. Answers [`Outcome::Session`] with the row that is left.
+    Unsubscribe {
+        user: UserId,
+        device: DeviceId,
+        filters: Vec<Filter>,
+    },
+    /// The connection ended; an `expiry` of zero ends the session too.
+    CloseSession {
+        user: UserId,
+        device: DeviceId,
+        expiry: Duration,
+    },
+    /// Remembers a QoS 2 packet id until it is released. Answers [`Outcome::Done`].
+    ReceiveQos2 {
+        user: UserId,
+        device: DeviceId,
+        packet_id: u16,
+    },
+    /// Forgets a QoS 2 packet id.
+    ReleaseQos2 {
+        user: UserId,
+        device: DeviceId,
+        packet_id: u16,
+    },
+    /// The device is gone with its session.
+    RemoveDevice { user: UserId, device: DeviceId },
+    /// Everything of the user is gone.
+    EraseUser { user: UserId },
+}
+
+/// A notification to store.
+#[derive(Debug, Clone)]
+pub struct Accept {
+    /// Whose mailbox.
+    pub user: UserId,
+    /// The notification; `expires` is already capped.
+    pub envelope: Envelope,
+    /// The sender's idempotency key, hashed with nothing else, and the digest of the request.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// What makes two posts the same one. Kept a day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Idempotency {
+    /// SHA-256 of the key.
+    pub key: [u8; 32],
+    /// SHA-256 of what must be the same: the body.
+    pub digest: [u8; 32],
+}
+
+/// The answer to an accept; an idempotent repeat has the first one's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted {
+    /// Its place in the log.
+    pub seq: Seq,
+    /// Its id.
+    pub id: NotificationId,
+    /// When it ceases to be owed.
+    pub expires: Timestamp,
+    /// Whether this repeats an earlier answer, so that it costs no quota.
+    pub repeated: bool,
+}
+
+/// A QoS 1 message of the private space.
+#[derive(Debug, Clone)]
+pub struct PrivatePublish {
+    /// Whose.
+    pub user: UserId,
+    /// Who publishes, for No Local.
+    pub device: DeviceId,
+    /// Where.
+    pub topic: PrivateTopic,
+    /// Forwardable properties, as in [`super::entry::Content::Private`].
+    pub properties: Bytes,
+    /// The payload; empty with `retain` removes the retained message.
+    pub payload: Bytes,
+    /// Whether it also becomes the retained message of its topic.
+    pub retain: bool,
+    /// Whether it is at least once: QoS 0 is never stored, save as retained.
+    pub at_least_once: bool,
+    /// When it ceases to be owed.
+    pub expires: Timestamp,
+    /// A QoS 2 packet id to remember in the same commit; a duplicate stores nothing.
+    pub qos2: Option<u16>,
+}
+
+/// Why a command was turned away; nothing was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No such permission.
+    #[error("no such permission")]
+    UnknownPermission,
+    /// The permission was revoked.
+    #[error("the permission was revoked")]
+    Revoked,
+    /// The site or the user is blocked.
+    #[error("the site or the user is blocked")]
+    Blocked,
+    /// The idempotency key was used with another body.
+    #[error("the idempotency key was used with another body")]
+    IdempotencyMismatch,
+    /// The private space is full (5.0: PUBACK 0x97).
+    #[error("the private space is full")]
+    PrivateSpaceFull,
+    /// The session does not exist (it was ended or removed meanwhile).
+    #[error("no such session")]
+    UnknownSession,
+    /// The store cannot commit now; try again.
+    #[error("the mailbox is unavailable")]
+    Unavailable,
+}
+
+/// What a command did.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// To [`Command::Accept`].
+    Accepted(Accepted),
+    /// To [`Command::PublishPrivate`]: its place, or `None` where nobody persistent wants it.
+    Published(Option<Seq>),
+    /// To the session commands: the row as it now is, whether it was there before, and the user's
+    /// head at that point of the order.
+    Session {
+        row: SessionRow,
+        present: bool,
+        head: Seq,
+    },
+    /// To everything else.
+    Done,
+}
+
+/// What became durable, in commit order, for live delivery and events.
+#[derive(Debug, Clone)]
+pub enum Commit {
+    /// A new entry, with the publishing device for No Local.
+    Stored {
+        user: UserId,
+        entry: Entry,
+        publisher: Option<DeviceId>,
+    },
+    /// These were seen.
+    Seen {
+        user: UserId,
+        ids: Vec<NotificationId>,
+    },
+    /// This was withdrawn or, by a later one with its collapse key, replaced.
+    Withdrawn {
+        user: UserId,
+        id: NotificationId,
+        replaced: bool,
+    },
+    /// This permission was revoked.
+    Revoked {
+        user: UserId,
+        permission: PermissionId,
+    },
+}
+
+/// Told of each commit on the writer's thread, after the sync; it must not block.
+pub type CommitListener = Box<dyn Fn(Vec<Commit>) + Send + Sync>;
