@@ -6,8 +6,11 @@
 //! [`CommitListener`]. Reads see what was committed.
 
 pub mod command;
+pub mod embedded;
 pub mod entry;
+mod rows;
 pub mod session;
+mod user;
 
 use belfry_protocol::id::{NotificationId, UserId};
 use belfry_protocol::time::Timestamp;
@@ -76,6 +79,36 @@ pub trait Mailbox: Send + Sync + 'static {
     /// The retained messages of a user's private space.
     fn retained(&self, user: UserId)
     -> impl Future<Output = Result<Vec<Retained>, Refusal>> + Send;
+}
+
+/// The limits of one user's mailbox.
+#[derive(Debug, Clone)]
+pub struct MailboxLimits {
+    /// Notifications owed at a time; history is bounded alike, apart from them.
+    pub notifications: usize,
+    /// Their posted body bytes.
+    pub bytes: u64,
+    /// How long an entry that every device has is kept.
+    pub history: std::time::Duration,
+    /// Retained messages of the private space.
+    pub retained_topics: usize,
+    /// Their bytes.
+    pub retained_bytes: usize,
+    /// How long a session may outlive its connection.
+    pub session_expiry_max: std::time::Duration,
+}
+
+impl Default for MailboxLimits {
+    fn default() -> Self {
+        Self {
+            notifications: 1_000,
+            bytes: 4 * 1024 * 1024,
+            history: std::time::Duration::from_secs(7 * 86_400),
+            retained_topics: 1_000,
+            retained_bytes: 1024 * 1024,
+            session_expiry_max: std::time::Duration::from_secs(30 * 86_400),
+        }
+    }
 }
 
 /// Payload bytes after which a page ends, so that a backlog takes bounded memory a connection.

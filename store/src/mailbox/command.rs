@@ -95,6 +95,32 @@ pub enum Command {
     EraseUser { user: UserId },
 }
 
+impl Command {
+    /// Whose mailbox it changes; `None` for what concerns all.
+    pub fn user(&self) -> Option<UserId> {
+        match self {
+            Self::Accept(accept) => Some(accept.user),
+            Self::PublishPrivate(publish) => Some(publish.user),
+            Self::BlockSite { .. } => None,
+            Self::Settle { user, .. }
+            | Self::Acknowledge { user, .. }
+            | Self::Seen { user, .. }
+            | Self::Withdraw { user, .. }
+            | Self::SetPermission { user, .. }
+            | Self::Revoke { user, .. }
+            | Self::BlockUser { user, .. }
+            | Self::OpenSession { user, .. }
+            | Self::Subscribe { user, .. }
+            | Self::Unsubscribe { user, .. }
+            | Self::CloseSession { user, .. }
+            | Self::ReceiveQos2 { user, .. }
+            | Self::ReleaseQos2 { user, .. }
+            | Self::RemoveDevice { user, .. }
+            | Self::EraseUser { user } => Some(*user),
+        }
+    }
+}
+
 /// A notification to store.
 #[derive(Debug, Clone)]
 pub struct Accept {

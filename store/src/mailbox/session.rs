@@ -62,21 +62,27 @@ pub struct View {
 impl View {
     /// Whether this entry is owed now.
     pub fn owes(&self, entry: &EntryMeta, now: Timestamp) -> bool {
-        !entry.seen
-            && entry.expires > now
-            && (entry.seq > self.acked || self.holes.binary_search(&entry.seq).is_ok())
-            && self.matches(entry)
+        owes(&self.filters, self.acked, &self.holes, entry, now)
     }
+}
 
-    /// Whether a QoS 1 filter older than the entry matches it.
-    pub fn matches(&self, entry: &EntryMeta) -> bool {
-        let topic = entry.topic();
-        self.filters.iter().any(|subscribed| {
+/// The rule itself, for views and stored rows alike.
+pub(super) fn owes(
+    filters: &[SubscribedFilter],
+    acked: Seq,
+    holes: &[Seq],
+    entry: &EntryMeta,
+    now: Timestamp,
+) -> bool {
+    let topic = entry.topic();
+    !entry.seen
+        && entry.expires > now
+        && (entry.seq > acked || holes.binary_search(&entry.seq).is_ok())
+        && filters.iter().any(|subscribed| {
             subscribed.options.at_least_once
                 && subscribed.start < entry.seq
                 && subscribed.filter.matches(&topic)
         })
-    }
 }
 
 impl From<&SessionRow> for View {

@@ -1,0 +1,438 @@
+//! The files of the embedded engine: keyspaces, reads by snapshot, and the check at the start.
+
+use super::OpenError;
+use crate::mailbox::entry::{Content, Entry, Seq};
+use crate::mailbox::rows::{
+    self, BodyRow, FORMAT, HeadRow, IdempotencyRow, RetainedRow, Unreadable,
+};
+use crate::mailbox::session::View;
+use crate::mailbox::user::{Meta, UserState};
+use crate::mailbox::{HistoryRange, PAGE_BYTES_MAX, Page, Retained};
+use belfry_protocol::id::{NotificationId, PermissionId, UserId};
+use belfry_protocol::time::Timestamp;
+use belfry_protocol::topic::PrivateTopic;
+use bytes::Bytes;
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable as _, Snapshot};
+use std::path::{Path, PathBuf};
+use std::sync::RwLock;
+use std::time::Duration;
+
+/// Blocks of the disk kept in memory.
+const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+/// Journals are rewritten into tables beyond this much.
+const JOURNAL_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+const FORMAT_KEY: &[u8] = b"format";
+/// Row of the `about` keyspace that counts batches; the file of the same name does so beside it.
+pub(super) const BATCHES_KEY: &[u8] = b"batches";
+
+/// A read that failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadError {
+    #[error(transparent)]
+    Engine(#[from] fjall::Error),
+    #[error(transparent)]
+    Row(#[from] Unreadable),
+    #[error("the mailbox is being reopened")]
+    Closed,
+}
+
+/// An open database with its keyspaces.
+#[derive(Clone)]
+pub(super) struct Disk {
+    pub(super) database: Database,
+    pub(super) about: Keyspace,
+    pub(super) heads: Keyspace,
+    pub(super) metas: Keyspace,
+    pub(super) bodies: Keyspace,
+    pub(super) sessions: Keyspace,
+    pub(super) permissions: Keyspace,
+    pub(super) retained: Keyspace,
+    pub(super) idempotency: Keyspace,
+    pub(super) blocked_sites: Keyspace,
+}
+
+impl Disk {
+    fn open(folder: &Path) -> Result<Self, OpenError> {
+        let database = Database::builder(folder)
+            .cache_size(CACHE_BYTES)
+            .max_journaling_size(JOURNAL_BYTES_MAX)
+            .manual_journal_persist(true)
+            .open()?;
+        let keyspace = |name| database.keyspace(name, KeyspaceCreateOptions::default);
+        let disk = Self {
+            about: keyspace("about")?,
+            heads: keyspace("heads")?,
+            metas: keyspace("metas")?,
+            bodies: keyspace("bodies")?,
+            sessions: keyspace("sessions")?,
+            permissions: keyspace("permissions")?,
+            retained: keyspace("retained")?,
+            idempotency: keyspace("idempotency")?,
+            blocked_sites: keyspace("blocked_sites")?,
+            database: database.clone(),
+        };
+        match disk.about.get(FORMAT_KEY)? {
+            None => disk.about.insert(FORMAT_KEY, rows::encode(&FORMAT))?,
+            Some(found) => {
+                let found = rows::decode(&found)?;
+                if found != FORMAT {
+                    return Err(OpenError::Format { found });
+                }
+            }
+        }
+        Ok(disk)
+    }
+
+    /// Batches committed so far.
+    pub(super) fn batches(&self) -> Result<u64, ReadError> {
+        Ok(match self.about.get(BATCHES_KEY)? {
+            Some(row) => rows::decode(&row)?,
+            None => 0,
+        })
+    }
+
+    /// Everything of a user but the bodies.
+    pub(super) fn load(&self, user: UserId, history: Duration) -> Result<UserState, ReadError> {
+        let snapshot = self.database.snapshot();
+        let head = head_row(&snapshot, self, user)?;
+        let mut state = UserState {
+            head: Seq(head.head),
+            blocked: head.blocked,
+            due: (head.due != u64::MAX).then(|| Timestamp::from_millis(head.due)),
+            history,
+            ..UserState::default()
+        };
+        for row in snapshot.prefix(&self.metas, user.as_bytes()) {
+            let (key, value) = row.into_inner()?;
+            let seq = rows::seq_of(&key)?;
+            state.metas.insert(seq, rows::decode_meta(seq, &value)?);
+        }
+        for row in snapshot.prefix(&self.sessions, user.as_bytes()) {
+            let (key, value) = row.into_inner()?;
+            state
+                .sessions
+                .insert(rows::device_of(&key)?, rows::decode_session(&value)?);
+        }
+        for row in snapshot.prefix(&self.permissions, user.as_bytes()) {
+            let (key, value) = row.into_inner()?;
+            state
+                .permissions
+                .insert(rows::permission_of(&key)?, rows::decode_permission(&value)?);
+        }
+        for row in snapshot.prefix(&self.retained, user.as_bytes()) {
+            let (key, value) = row.into_inner()?;
+            let retained: RetainedRow = rows::decode(&value)?;
+            let bytes = retained.payload.len() + retained.properties.len();
+            let expires = Timestamp::from_millis(retained.expires);
+            state
+                .retained
+                .insert(private_topic_of(&key)?, (bytes, expires));
+        }
+        Ok(state)
+    }
+}
+
+/// What readers and the writer share: the open database, or none while it is being reopened.
+pub(super) struct Shared {
+    folder: PathBuf,
+    disk: RwLock<Option<Disk>>,
+}
+
+impl Shared {
+    pub(super) fn open(folder: &Path) -> Result<Self, OpenError> {
+        std::fs::create_dir_all(folder)?;
+        let disk = Disk::open(&folder.join("log"))?;
+        let shared = Self {
+            folder: folder.to_owned(),
+            disk: RwLock::new(None),
+        };
+        let found = disk.batches().map_err(|_| OpenError::Unreadable)?;
+        let noted = shared.noted_batches();
+        if noted > found {
+            tracing::error!(
+                noted,
+                found,
+                "the mailbox lost its newest batches: its files were damaged or replaced by older ones"
+            );
+        }
+        *shared
+            .disk
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(disk);
+        Ok(shared)
+    }
+
+    /// The open database.
+    pub(super) fn disk(&self) -> Result<Disk, ReadError> {
+        let disk = self
+            .disk
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        disk.clone().ok_or(ReadError::Closed)
+    }
+
+    /// Opens the database anew after a write failed: fjall takes no more on the old handle.
+    pub(super) fn reopen(&self) -> Result<Disk, OpenError> {
+        let mut disk = self
+            .disk
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        *disk = None;
+        let reopened = Disk::open(&self.folder.join("log"))?;
+        *disk = Some(reopened.clone());
+        Ok(reopened)
+    }
+
+    /// Notes how many batches are synced, so that a start can tell when the newest are missing. Not
+    /// synced itself: a note that is too old hides a loss at worst, and claims none.
+    pub(super) fn note_batches(&self, batches: u64) {
+        let note = self.folder.join("batches");
+        if let Err(error) = std::fs::write(note, batches.to_string()) {
+            tracing::warn!(%error, "cannot note the newest batch of the mailbox");
+        }
+    }
+
+    fn noted_batches(&self) -> u64 {
+        let note = std::fs::read_to_string(self.folder.join("batches"));
+        note.ok()
+            .and_then(|text| text.trim().parse().ok())
+            .unwrap_or(0)
+    }
+
+    pub(super) fn owed(
+        &self,
+        user: UserId,
+        view: &View,
+        after: Seq,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Page, ReadError> {
+        let disk = self.disk()?;
+        let snapshot = disk.database.snapshot();
+        let head = Seq(head_row(&snapshot, &disk, user)?.head);
+        let mut page = Page {
+            considered: head,
+            head,
+            entries: Vec::new(),
+        };
+        let mut room = PAGE_BYTES_MAX;
+        for hole in view
+            .holes
+            .iter()
+            .filter(|hole| **hole > after && **hole <= view.acked)
+        {
+            let key = rows::seq_key(user, *hole);
+            let Some(value) = snapshot.get(&disk.metas, &key)? else {
+                continue;
+            };
+            let meta = rows::decode_meta(*hole, &value)?;
+            if take_owed(
+                &snapshot, &disk, user, view, meta, now, &mut page, &mut room, limit,
+            )? {
+                return Ok(page);
+            }
+        }
+        let from = Seq(after.max(view.acked).0.saturating_add(1));
+        let range = rows::seq_key(user, from)..=rows::seq_key(user, Seq(u64::MAX));
+        for row in snapshot.range(&disk.metas, range) {
+            let (key, value) = row.into_inner()?;
+            let meta = rows::decode_meta(rows::seq_of(&key)?, &value)?;
+            if take_owed(
+                &snapshot, &disk, user, view, meta, now, &mut page, &mut room, limit,
+            )? {
+                return Ok(page);
+            }
+        }
+        Ok(page)
+    }
+
+    pub(super) fn entries(
+        &self,
+        user: UserId,
+        seqs: &[Seq],
+        now: Timestamp,
+    ) -> Result<Vec<Entry>, ReadError> {
+        let disk = self.disk()?;
+        let snapshot = disk.database.snapshot();
+        let mut entries = Vec::new();
+        for seq in seqs {
+            let Some(value) = snapshot.get(&disk.metas, rows::seq_key(user, *seq))? else {
+                continue;
+            };
+            let meta = rows::decode_meta(*seq, &value)?;
+            if meta.entry.expires > now {
+                entries.extend(body(&snapshot, &disk, user, meta)?);
+            }
+        }
+        Ok(entries)
+    }
+
+    pub(super) fn history(
+        &self,
+        user: UserId,
+        range: HistoryRange,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Vec<Entry>, ReadError> {
+        let disk = self.disk()?;
+        let snapshot = disk.database.snapshot();
+        let (from, to) = match range {
+            HistoryRange::After(seq) => (Seq(seq.0.saturating_add(1)), Seq(u64::MAX)),
+            HistoryRange::Before(seq) => (Seq(0), Seq(seq.0.saturating_sub(1))),
+        };
+        let rows = snapshot.range(
+            &disk.metas,
+            rows::seq_key(user, from)..=rows::seq_key(user, to),
+        );
+        let rows: Box<dyn Iterator<Item = fjall::Guard>> = match range {
+            HistoryRange::After(_) => Box::new(rows),
+            HistoryRange::Before(_) => Box::new(rows.rev()),
+        };
+        let mut entries = Vec::new();
+        for row in rows {
+            if entries.len() == limit {
+                break;
+            }
+            let (key, value) = row.into_inner()?;
+            let meta = rows::decode_meta(rows::seq_of(&key)?, &value)?;
+            let shown = matches!(meta.entry.content, Content::Notification { .. });
+            if shown && meta.entry.expires > now {
+                entries.extend(body(&snapshot, &disk, user, meta)?);
+            }
+        }
+        Ok(entries)
+    }
+
+    pub(super) fn notification(
+        &self,
+        user: UserId,
+        id: NotificationId,
+        now: Timestamp,
+    ) -> Result<Option<Entry>, ReadError> {
+        let disk = self.disk()?;
+        let snapshot = disk.database.snapshot();
+        for row in snapshot.prefix(&disk.metas, user.as_bytes()) {
+            let (key, value) = row.into_inner()?;
+            let meta = rows::decode_meta(rows::seq_of(&key)?, &value)?;
+            let wanted = matches!(meta.entry.content, Content::Notification { id: theirs, .. } if theirs == id);
+            if wanted && meta.entry.expires > now {
+                return body(&snapshot, &disk, user, meta);
+            }
+        }
+        Ok(None)
+    }
+
+    pub(super) fn heads(&self, users: &[UserId]) -> Result<Vec<Seq>, ReadError> {
+        let disk = self.disk()?;
+        let snapshot = disk.database.snapshot();
+        users
+            .iter()
+            .map(|user| Ok(Seq(head_row(&snapshot, &disk, *user)?.head)))
+            .collect()
+    }
+
+    pub(super) fn idempotency(
+        &self,
+        user: UserId,
+        permission: PermissionId,
+        key: &[u8; 32],
+    ) -> Result<Option<IdempotencyRow>, ReadError> {
+        let row = self
+            .disk()?
+            .idempotency
+            .get(rows::idempotency_key(user, permission, key))?;
+        Ok(row.map(|row| rows::decode(&row)).transpose()?)
+    }
+
+    pub(super) fn retained(
+        &self,
+        user: UserId,
+        now: Timestamp,
+    ) -> Result<Vec<Retained>, ReadError> {
+        let disk = self.disk()?;
+        let mut messages = Vec::new();
+        for row in disk.retained.prefix(user.as_bytes()) {
+            let (key, value) = row.into_inner()?;
+            let row: RetainedRow = rows::decode(&value)?;
+            let expires = Timestamp::from_millis(row.expires);
+            if expires > now {
+                messages.push(Retained {
+                    topic: private_topic_of(&key)?,
+                    properties: row.properties.into(),
+                    payload: row.payload.into(),
+                    at_least_once: row.at_least_once,
+                    expires,
+                });
+            }
+        }
+        Ok(messages)
+    }
+}
+
+fn head_row(snapshot: &Snapshot, disk: &Disk, user: UserId) -> Result<HeadRow, ReadError> {
+    Ok(match snapshot.get(&disk.heads, user.as_bytes())? {
+        Some(row) => rows::decode(&row)?,
+        None => HeadRow {
+            due: u64::MAX,
+            ..HeadRow::default()
+        },
+    })
+}
+
+fn private_topic_of(key: &[u8]) -> Result<PrivateTopic, Unreadable> {
+    let name = std::str::from_utf8(key.get(16..).ok_or(Unreadable)?).map_err(|_| Unreadable)?;
+    PrivateTopic::new(name).map_err(|_| Unreadable)
+}
+
+/// Adds an entry to the page if it is owed; true when the page is full.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one loop body, shared by holes and the open range"
+)]
+fn take_owed(
+    snapshot: &Snapshot,
+    disk: &Disk,
+    user: UserId,
+    view: &View,
+    meta: Meta,
+    now: Timestamp,
+    page: &mut Page,
+    room: &mut usize,
+    limit: usize,
+) -> Result<bool, ReadError> {
+    if !view.owes(&meta.entry, now) {
+        return Ok(false);
+    }
+    let seq = meta.entry.seq;
+    let Some(entry) = body(snapshot, disk, user, meta)? else {
+        return Ok(false);
+    };
+    *room = room.saturating_sub(entry.payload.len());
+    page.entries.push(entry);
+    let full = page.entries.len() >= limit || *room == 0;
+    if full {
+        page.considered = seq;
+    }
+    Ok(full)
+}
+
+fn body(
+    snapshot: &Snapshot,
+    disk: &Disk,
+    user: UserId,
+    meta: Meta,
+) -> Result<Option<Entry>, ReadError> {
+    let mut meta = meta.entry;
+    let Some(row) = snapshot.get(&disk.bodies, rows::seq_key(user, meta.seq))? else {
+        return Ok(None);
+    };
+    let row: BodyRow<'_> = rows::decode(&row)?;
+    if let Content::Private { properties, .. } = &mut meta.content {
+        *properties = Bytes::copy_from_slice(row.properties);
+    }
+    Ok(Some(Entry {
+        meta,
+        payload: Bytes::copy_from_slice(row.payload),
+    }))
+}

@@ -1,0 +1,324 @@
+//! How the embedded engine writes a mailbox down: keys that lead with the user, values in postcard.
+
+use super::entry::{Content, EntryMeta, Seq};
+use super::session::{SessionRow, SubscribedFilter, SubscriptionOptions};
+use super::user::{Meta, PermissionRow};
+use belfry_protocol::id::{DeviceId, NotificationId, PermissionId, UserId};
+use belfry_protocol::push::Urgency;
+use belfry_protocol::time::Timestamp;
+use belfry_protocol::topic::{Filter, PrivateTopic};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// The version of everything in this file; a store of another one is refused at the start.
+pub(super) const FORMAT: u32 = 1;
+
+/// A row that was written by something else, or damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a row of the mailbox cannot be read")]
+pub(super) struct Unreadable;
+
+pub(super) fn encode<T: Serialize>(row: &T) -> Vec<u8> {
+    postcard::to_stdvec(row).expect("rows hold numbers, bytes and text, which always serialise")
+}
+
+pub(super) fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Unreadable> {
+    postcard::from_bytes(bytes).map_err(|_| Unreadable)
+}
+
+/// `user ‖ more`.
+pub(super) fn key(user: UserId, more: &[u8]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(16 + more.len());
+    key.extend_from_slice(user.as_bytes());
+    key.extend_from_slice(more);
+    key
+}
+
+/// `user ‖ seq`, big-endian, so that keys sort as the log does.
+pub(super) fn seq_key(user: UserId, seq: Seq) -> Vec<u8> {
+    key(user, &seq.0.to_be_bytes())
+}
+
+/// The seq of a [`seq_key`].
+pub(super) fn seq_of(key: &[u8]) -> Result<Seq, Unreadable> {
+    let tail = key.get(16..).ok_or(Unreadable)?;
+    Ok(Seq(u64::from_be_bytes(
+        tail.try_into().map_err(|_| Unreadable)?,
+    )))
+}
+
+/// The user of a key.
+pub(super) fn user_of(key: &[u8]) -> Result<UserId, Unreadable> {
+    let head = key.get(..16).ok_or(Unreadable)?;
+    UserId::try_from(head).map_err(|_| Unreadable)
+}
+
+/// One row a user.
+#[derive(Serialize, Deserialize, Default, Clone, Copy)]
+pub(super) struct HeadRow {
+    pub(super) head: u64,
+    pub(super) blocked: bool,
+    /// When something of the user's is due to go, in milliseconds; `u64::MAX` for nothing.
+    pub(super) due: u64,
+}
+
+/// The answer kept for an idempotency key.
+#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct IdempotencyRow {
+    pub(super) digest: [u8; 32],
+    pub(super) seq: u64,
+    pub(super) id: [u8; 16],
+    pub(super) expires: u64,
+    pub(super) until: u64,
+}
+
+/// `user ‖ permission ‖ key`.
+pub(super) fn idempotency_key(
+    user: UserId,
+    permission: PermissionId,
+    key_hash: &[u8; 32],
+) -> Vec<u8> {
+    let mut bytes = key(user, permission.as_bytes());
+    bytes.extend_from_slice(key_hash);
+    bytes
+}
+
+/// A retained message.
+#[derive(Serialize, Deserialize)]
+pub(super) struct RetainedRow {
+    pub(super) properties: Vec<u8>,
+    pub(super) payload: Vec<u8>,
+    pub(super) at_least_once: bool,
+    pub(super) expires: u64,
+}
+
+/// An entry's payload, with the properties of a private message.
+#[derive(Serialize, Deserialize)]
+pub(super) struct BodyRow<'a> {
+    #[serde(borrow)]
+    pub(super) properties: &'a [u8],
+    #[serde(borrow)]
+    pub(super) payload: &'a [u8],
+}
+
+#[derive(Serialize, Deserialize)]
+enum ContentRow {
+    Notification {
+        id: [u8; 16],
+        permission: [u8; 16],
+        urgency: u8,
+        muted: bool,
+        collapse: Option<String>,
+    },
+    Private {
+        topic: String,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct MetaRow {
+    content: ContentRow,
+    sent: u64,
+    expires: u64,
+    seen: bool,
+    bytes: u32,
+    done: Option<u64>,
+}
+
+pub(super) fn encode_meta(meta: &Meta) -> Vec<u8> {
+    let content = match &meta.entry.content {
+        Content::Notification {
+            id,
+            permission,
+            urgency,
+            muted,
+        } => ContentRow::Notification {
+            id: *id.as_bytes(),
+            permission: *permission.as_bytes(),
+            urgency: *urgency as u8,
+            muted: *muted,
+            collapse: meta.collapse.clone(),
+        },
+        Content::Private { topic, .. } => ContentRow::Private {
+            topic: topic.as_str().to_owned(),
+        },
+    };
+    encode(&MetaRow {
+        content,
+        sent: meta.entry.sent.as_millis(),
+        expires: meta.entry.expires.as_millis(),
+        seen: meta.entry.seen,
+        bytes: meta.bytes,
+        done: meta.done.map(Timestamp::as_millis),
+    })
+}
+
+/// A private message's properties are with its payload, so they are empty here.
+pub(super) fn decode_meta(seq: Seq, bytes: &[u8]) -> Result<Meta, Unreadable> {
+    let row: MetaRow = decode(bytes)?;
+    let (content, collapse) = match row.content {
+        ContentRow::Notification {
+            id,
+            permission,
+            urgency,
+            muted,
+            collapse,
+        } => (
+            Content::Notification {
+                id: NotificationId::from_bytes(id),
+                permission: PermissionId::from_bytes(permission),
+                urgency: urgency_of(urgency)?,
+                muted,
+            },
+            collapse,
+        ),
+        ContentRow::Private { topic } => {
+            let topic = PrivateTopic::new(&topic).map_err(|_| Unreadable)?;
+            (
+                Content::Private {
+                    topic,
+                    properties: Bytes::new(),
+                },
+                None,
+            )
+        }
+    };
+    Ok(Meta {
+        entry: EntryMeta {
+            seq,
+            content,
+            sent: Timestamp::from_millis(row.sent),
+            expires: Timestamp::from_millis(row.expires),
+            seen: row.seen,
+        },
+        bytes: row.bytes,
+        collapse,
+        done: row.done.map(Timestamp::from_millis),
+    })
+}
+
+fn urgency_of(number: u8) -> Result<Urgency, Unreadable> {
+    [
+        Urgency::VeryLow,
+        Urgency::Low,
+        Urgency::Normal,
+        Urgency::High,
+    ]
+    .into_iter()
+    .find(|urgency| *urgency as u8 == number)
+    .ok_or(Unreadable)
+}
+
+pub(super) fn encode_permission(row: &PermissionRow) -> Vec<u8> {
+    let state = match row {
+        PermissionRow::Allowed => 0,
+        PermissionRow::Muted => 1,
+        PermissionRow::Revoked => 2,
+    };
+    vec![state]
+}
+
+pub(super) fn decode_permission(bytes: &[u8]) -> Result<PermissionRow, Unreadable> {
+    match bytes {
+        [0] => Ok(PermissionRow::Allowed),
+        [1] => Ok(PermissionRow::Muted),
+        [2] => Ok(PermissionRow::Revoked),
+        _ => Err(Unreadable),
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+enum FilterRow {
+    Notification([u8; 16]),
+    NotificationsOneLevel,
+    Notifications,
+    Everything,
+    Events,
+    Private(String),
+}
+
+#[derive(Serialize, Deserialize)]
+struct SubscribedRow {
+    filter: FilterRow,
+    at_least_once: bool,
+    no_local: bool,
+    retain_as_published: bool,
+    identifier: Option<std::num::NonZeroU32>,
+    start: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SessionOnDisk {
+    filters: Vec<SubscribedRow>,
+    acked: u64,
+    holes: Vec<u64>,
+    inbound_qos2: Vec<u16>,
+    expiry_secs: u64,
+    disconnected: Option<u64>,
+}
+
+pub(super) fn encode_session(row: &SessionRow) -> Vec<u8> {
+    let filters = row.filters.iter().map(|subscribed| SubscribedRow {
+        filter: match &subscribed.filter {
+            Filter::Notification(permission) => FilterRow::Notification(*permission.as_bytes()),
+            Filter::NotificationsOneLevel => FilterRow::NotificationsOneLevel,
+            Filter::Notifications => FilterRow::Notifications,
+            Filter::Everything => FilterRow::Everything,
+            Filter::Events => FilterRow::Events,
+            Filter::Private(pattern) => FilterRow::Private(pattern.to_string()),
+        },
+        at_least_once: subscribed.options.at_least_once,
+        no_local: subscribed.options.no_local,
+        retain_as_published: subscribed.options.retain_as_published,
+        identifier: subscribed.options.identifier,
+        start: subscribed.start.0,
+    });
+    encode(&SessionOnDisk {
+        filters: filters.collect(),
+        acked: row.acked.0,
+        holes: row.holes.iter().map(|seq| seq.0).collect(),
+        inbound_qos2: row.inbound_qos2.clone(),
+        expiry_secs: row.expiry.as_secs(),
+        disconnected: row.disconnected.map(Timestamp::as_millis),
+    })
+}
+
+pub(super) fn decode_session(bytes: &[u8]) -> Result<SessionRow, Unreadable> {
+    let row: SessionOnDisk = decode(bytes)?;
+    let filters = row.filters.into_iter().map(|subscribed| SubscribedFilter {
+        filter: match subscribed.filter {
+            FilterRow::Notification(id) => Filter::Notification(PermissionId::from_bytes(id)),
+            FilterRow::NotificationsOneLevel => Filter::NotificationsOneLevel,
+            FilterRow::Notifications => Filter::Notifications,
+            FilterRow::Everything => Filter::Everything,
+            FilterRow::Events => Filter::Events,
+            FilterRow::Private(pattern) => Filter::Private(pattern.into()),
+        },
+        options: SubscriptionOptions {
+            at_least_once: subscribed.at_least_once,
+            no_local: subscribed.no_local,
+            retain_as_published: subscribed.retain_as_published,
+            identifier: subscribed.identifier,
+        },
+        start: Seq(subscribed.start),
+    });
+    Ok(SessionRow {
+        filters: filters.collect(),
+        acked: Seq(row.acked),
+        holes: row.holes.into_iter().map(Seq).collect(),
+        inbound_qos2: row.inbound_qos2,
+        expiry: Duration::from_secs(row.expiry_secs),
+        disconnected: row.disconnected.map(Timestamp::from_millis),
+    })
+}
+
+/// The device of a session's key.
+pub(super) fn device_of(key: &[u8]) -> Result<DeviceId, Unreadable> {
+    DeviceId::try_from(key.get(16..).ok_or(Unreadable)?).map_err(|_| Unreadable)
+}
+
+/// The permission of a permission's key.
+pub(super) fn permission_of(key: &[u8]) -> Result<PermissionId, Unreadable> {
+    PermissionId::try_from(key.get(16..).ok_or(Unreadable)?).map_err(|_| Unreadable)
+}
