@@ -1,1 +1,40 @@
-//! Not built yet.
+//! MQTT for devices: listeners, sessions and live delivery over the mailbox.
+//!
+//! ```text
+//! listener, upgrade ── transport (bytes) ── connection ── session (pure: packets)
+//!                                               │   └──── delivery (pure: what is owed next)
+//!                        hub ── inbox ──────────┘
+//! mailbox ── commit ── bus ──┘   └ a hint is only "look now": the mailbox is the truth
+//! ```
+//!
+//! The only crate that names rumqttd. It holds no notification that the mailbox does not, so losing
+//! this process loses nothing but connections.
+
+mod address;
+mod broker;
+mod bus;
+mod connection;
+mod delivery;
+mod detached;
+mod directory;
+mod figures;
+mod hub;
+mod inbox;
+mod listener;
+mod mailbox;
+mod notice;
+pub mod presence;
+pub mod session;
+mod settings;
+mod settle;
+mod transport;
+mod upgrade;
+pub mod wire;
+
+pub use broker::Broker;
+pub use directory::{BoxFuture, DeviceDirectory, Unavailable};
+pub use hub::Hub;
+pub use inbox::CloseCause;
+pub use listener::TlsSource;
+pub use settings::Settings;
+pub use upgrade::PeerAddress;

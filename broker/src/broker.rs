@@ -1,0 +1,172 @@
+//! The broker as the rest of the process sees it.
+
+use crate::address::Addresses;
+use crate::detached::Detached;
+use crate::directory::DeviceDirectory;
+use crate::hub::Hub;
+use crate::inbox::CloseCause;
+use crate::mailbox::AnyMailbox;
+use crate::notice::{Live, Notice};
+use crate::presence::Presence;
+use crate::settings::Settings;
+use crate::settle::Settler;
+use belfry_protocol::envelope::Envelope;
+use belfry_protocol::event::Event;
+use belfry_protocol::id::{DeviceId, PermissionId, UserId};
+use belfry_protocol::shard::BUCKETS;
+use belfry_protocol::topic::Topic;
+use belfry_store::mailbox::Mailbox;
+use bytes::Bytes;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Users whose heads are read at once in a sweep.
+const SWEEP_USERS: usize = 1_024;
+
+/// A running broker. Cheap to clone.
+#[derive(Clone)]
+pub struct Broker(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) hub: Hub,
+    pub(crate) mailbox: Arc<dyn AnyMailbox>,
+    pub(crate) directory: Arc<dyn DeviceDirectory>,
+    pub(crate) settings: Settings,
+    pub(crate) settler: Settler,
+    pub(crate) detached: Detached,
+    pub(crate) addresses: Addresses,
+    /// Every connection.
+    pub(crate) connections: TaskTracker,
+    /// Cancelled when no connection may begin any more.
+    pub(crate) draining: CancellationToken,
+    /// The sweep and the settler.
+    workers: TaskTracker,
+    stopped: CancellationToken,
+}
+
+impl Broker {
+    /// Starts a broker over a mailbox that was opened with the hub's
+    /// [commit listener](Hub::commit_listener). Needs a tokio runtime.
+    pub fn start<M: Mailbox>(
+        hub: Hub,
+        mailbox: Arc<M>,
+        directory: Arc<dyn DeviceDirectory>,
+        settings: Settings,
+    ) -> Self {
+        let mailbox: Arc<dyn AnyMailbox> = mailbox;
+        let broker = Self(Arc::new(Inner {
+            hub,
+            settler: Settler::new(Arc::clone(&mailbox)),
+            mailbox,
+            directory,
+            settings,
+            detached: Detached::default(),
+            addresses: Addresses::default(),
+            connections: TaskTracker::new(),
+            draining: CancellationToken::new(),
+            workers: TaskTracker::new(),
+            stopped: CancellationToken::new(),
+        }));
+        let worker = broker.clone();
+        broker.0.workers.spawn(async move {
+            let settling = worker.0.settler.run(worker.0.settings.settle_delay);
+            worker.0.stopped.run_until_cancelled(settling).await;
+        });
+        let worker = broker.clone();
+        broker.0.workers.spawn(async move {
+            worker
+                .0
+                .stopped
+                .run_until_cancelled(worker.sweep_for_ever())
+                .await;
+        });
+        broker
+    }
+
+    /// Tells the user's connected devices of a change, at QoS 0.
+    pub fn publish_event(&self, user: UserId, event: &Event) {
+        self.0.hub.publish_event(user, event);
+    }
+
+    /// Publishes a `TTL: 0` notification once, at QoS 0, to the devices connected and not held now.
+    pub fn publish_transient(&self, user: UserId, envelope: &Envelope) {
+        self.0.hub.publish(Notice::Live {
+            user,
+            message: Live {
+                topic: Topic::Notification(envelope.permission),
+                properties: Bytes::new(),
+                payload: envelope.to_json(None).into(),
+                publisher: None,
+                retain: false,
+                at_least_once: false,
+                urgency: Some(envelope.urgency),
+                expires: None,
+            },
+        });
+    }
+
+    /// Ends the connection of a device, if it has one.
+    pub fn disconnect_device(&self, user: UserId, device: DeviceId, cause: CloseCause) {
+        self.0.hub.close(user, Some(device), cause);
+    }
+
+    /// Ends all connections of a user.
+    pub fn disconnect_user(&self, user: UserId, cause: CloseCause) {
+        self.0.hub.close(user, None, cause);
+    }
+
+    /// Takes the exact subscription of a revoked permission away from connected devices. A
+    /// revocation in the mailbox does this by itself.
+    pub fn forget_permission(&self, user: UserId, permission: PermissionId) {
+        self.0.hub.publish(Notice::Forget { user, permission });
+    }
+
+    /// The user's connected devices.
+    pub fn online(&self, user: UserId) -> Vec<(DeviceId, Presence)> {
+        self.0.hub.online(user)
+    }
+
+    /// Lets no connection begin, ends all there are, and makes their acknowledgements durable.
+    /// Bounded by the time that writing a last packet to each may take.
+    pub async fn drain(&self) {
+        self.0.draining.cancel();
+        self.0.hub.close_all(CloseCause::ShuttingDown);
+        self.0.connections.close();
+        self.0.connections.wait().await;
+        self.0.stopped.cancel();
+        self.0.workers.close();
+        self.0.workers.wait().await;
+        self.0.settler.flush().await;
+    }
+
+    async fn sweep_for_ever(&self) {
+        let mut interval = tokio::time::interval(self.0.settings.sweep_interval);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = interval.tick() => {
+                    for bucket in 0..BUCKETS {
+                        self.sweep(bucket).await;
+                    }
+                }
+                bucket = self.0.hub.jumped() => self.sweep(bucket).await,
+            }
+        }
+    }
+
+    /// Tells the connections of a bucket how far their logs reach: what the bus lost costs latency.
+    async fn sweep(&self, bucket: u16) {
+        for users in self.0.hub.connected(bucket).chunks(SWEEP_USERS) {
+            let Ok(heads) = self.0.mailbox.heads(users.to_vec()).await else {
+                return;
+            };
+            for (user, head) in users.iter().zip(heads) {
+                self.0.hub.reached(*user, head);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

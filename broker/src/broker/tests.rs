@@ -1,0 +1,527 @@
+//! The broker over the embedded mailbox, as a device sees it byte by byte.
+#![allow(clippy::unwrap_used)]
+
+mod device;
+
+use super::*;
+use crate::directory::{BoxFuture, Unavailable};
+use belfry_protocol::envelope::Notification;
+use belfry_protocol::id::NotificationId;
+use belfry_protocol::push::{ContentEncoding, Urgency};
+use belfry_protocol::time::Timestamp;
+use belfry_store::mailbox::embedded::EmbeddedMailbox;
+use belfry_store::mailbox::{Accept, Command, MailboxLimits, Outcome, Seq};
+use device::{Device, Packet, Via};
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+const PASSWORD: &[u8] = b"secret";
+
+struct Everyone;
+
+impl DeviceDirectory for Everyone {
+    fn authenticate(
+        &self,
+        device: DeviceId,
+        user: UserId,
+        password: Bytes,
+    ) -> BoxFuture<'_, Result<bool, Unavailable>> {
+        let right = user == self::user() && device.as_bytes()[0] == 2 && *password == *PASSWORD;
+        Box::pin(async move { Ok(right) })
+    }
+
+    fn owns_permission(
+        &self,
+        _user: UserId,
+        permission: PermissionId,
+    ) -> BoxFuture<'_, Result<bool, Unavailable>> {
+        Box::pin(async move { Ok(permission == self::permission()) })
+    }
+}
+
+struct Server {
+    broker: Broker,
+    mailbox: Arc<EmbeddedMailbox>,
+    tcp: SocketAddr,
+    http: SocketAddr,
+    stop: CancellationToken,
+    _folder: TempDir,
+}
+
+fn user() -> UserId {
+    UserId::from_bytes([1; 16])
+}
+
+fn device(number: u8) -> DeviceId {
+    let mut bytes = [2; 16];
+    bytes[15] = number;
+    DeviceId::from_bytes(bytes)
+}
+
+fn permission() -> PermissionId {
+    PermissionId::from_bytes([3; 16])
+}
+
+fn topic(rest: &str) -> String {
+    format!("u/{}/{rest}", user())
+}
+
+impl Server {
+    async fn start(settings: Settings) -> Self {
+        let folder = TempDir::new().unwrap();
+        let hub = Hub::start();
+        let clock = || Timestamp::of(SystemTime::now());
+        let mailbox = EmbeddedMailbox::open(
+            folder.path(),
+            MailboxLimits::default(),
+            Arc::new(clock),
+            hub.commit_listener(),
+        );
+        let mailbox = Arc::new(mailbox.unwrap());
+        let broker = Broker::start(hub, Arc::clone(&mailbox), Arc::new(Everyone), settings);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let tcp = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let serving = (broker.clone(), stop.clone());
+        tokio::spawn(async move { serving.0.serve_tcp(listener, None, serving.1).await });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let http = listener.local_addr().unwrap();
+        let router = broker.websocket_router();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let server = Self {
+            broker,
+            mailbox,
+            tcp,
+            http,
+            stop,
+            _folder: folder,
+        };
+        server
+            .apply(Command::SetPermission {
+                user: user(),
+                permission: permission(),
+                site: "https://news.example".parse().unwrap(),
+                muted: false,
+            })
+            .await;
+        server
+    }
+
+    async fn apply(&self, command: Command) -> Outcome {
+        let mut answers = Mailbox::apply(&*self.mailbox, vec![command]).await;
+        answers.pop().unwrap().unwrap()
+    }
+
+    fn envelope(number: u64, urgency: Urgency) -> Envelope {
+        let now = Timestamp::of(SystemTime::now());
+        let mut id = [0; 16];
+        id[8..].copy_from_slice(&number.to_be_bytes());
+        Envelope {
+            id: NotificationId::from_bytes(id),
+            permission: permission(),
+            site: "https://news.example".parse().unwrap(),
+            sent: now,
+            expires: now.plus(Duration::from_secs(3_600)),
+            urgency,
+            collapse: None,
+            encoding: ContentEncoding::Aes128gcm,
+            body: Bytes::from_static(b"sealed"),
+        }
+    }
+
+    async fn post(&self, number: u64) -> Seq {
+        self.post_as(number, Urgency::Normal).await
+    }
+
+    async fn post_as(&self, number: u64, urgency: Urgency) -> Seq {
+        let accept = Command::Accept(Box::new(Accept {
+            user: user(),
+            envelope: Self::envelope(number, urgency),
+            idempotency: None,
+        }));
+        match self.apply(accept).await {
+            Outcome::Accepted(accepted) => accepted.seq,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn tcp(&self, version: u8) -> Device {
+        Device::open(self.tcp, version, Via::Tcp).await
+    }
+
+    /// A device with a persistent session that is connected and subscribed.
+    async fn subscribed(&self, number: u8, version: u8) -> Device {
+        let mut device = self.tcp(version).await;
+        device.connect(number, false).await;
+        device.subscribe(&[(&topic("n/#"), 1)], &[1]).await;
+        device
+    }
+}
+
+fn seq(packet: &Packet) -> u64 {
+    let notification: Notification = serde_json::from_slice(&packet.payload()).unwrap();
+    notification.seq.unwrap()
+}
+
+/// The next packet is a notification with this place at QoS 1; its packet id.
+async fn gets(device: &mut Device, expected: u64) -> u16 {
+    let packet = device.next().await;
+    assert_eq!(packet.kind(), 3, "{packet:?}");
+    assert_eq!(packet.qos(), 1);
+    assert_eq!(seq(&packet), expected);
+    assert_eq!(packet.topic(), topic(&format!("n/{}", permission())));
+    packet.id()
+}
+
+#[tokio::test]
+async fn a_connected_device_gets_what_is_posted_and_a_returning_one_what_it_missed() {
+    for version in [4, 5] {
+        let server = Server::start(Settings::default()).await;
+        let mut device = server.subscribed(1, version).await;
+        for number in 1..=3 {
+            server.post(number).await;
+            let id = gets(&mut device, number).await;
+            device.puback(id).await;
+        }
+        device.disconnect().await;
+        for number in 4..=100 {
+            server.post(number).await;
+        }
+        let mut device = server.tcp(version).await;
+        assert!(device.connect(1, false).await, "the session was there");
+        for number in 4..=100 {
+            let id = gets(&mut device, number).await;
+            device.puback(id).await;
+        }
+        device.ping().await;
+    }
+}
+
+#[tokio::test]
+async fn no_more_is_sent_than_the_window_takes() {
+    let server = Server::start(Settings::default()).await;
+    let mut device = server.subscribed(1, 4).await;
+    for number in 1..=40 {
+        server.post(number).await;
+    }
+    let mut ids = Vec::new();
+    for number in 1..=32 {
+        ids.push(gets(&mut device, number).await);
+    }
+    device.ping().await;
+    // Acknowledged out of order: what is free is used, and nothing is sent twice.
+    device.puback(ids[5]).await;
+    gets(&mut device, 33).await;
+    device.ping().await;
+    for id in ids.iter().filter(|id| **id != ids[5]) {
+        device.puback(*id).await;
+    }
+    for number in 34..=40 {
+        gets(&mut device, number).await;
+    }
+    device.ping().await;
+}
+
+#[tokio::test]
+async fn a_resumed_session_gets_its_unacknowledged_again_with_dup_and_the_same_ids() {
+    let server = Server::start(Settings::default()).await;
+    let mut device = server.subscribed(1, 4).await;
+    for number in 1..=3 {
+        server.post(number).await;
+    }
+    let first = gets(&mut device, 1).await;
+    let second = gets(&mut device, 2).await;
+    let third = gets(&mut device, 3).await;
+    device.puback(second).await;
+    device.ping().await;
+    device.disconnect().await;
+    server.post(4).await;
+    let mut device = server.tcp(4).await;
+    assert!(device.connect(1, false).await);
+    for (number, id) in [(1, first), (3, third)] {
+        let packet = device.next().await;
+        assert!(packet.dup());
+        assert_eq!((seq(&packet), packet.id()), (number, id));
+    }
+    let packet = device.next().await;
+    assert!(!packet.dup());
+    assert_eq!(seq(&packet), 4);
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_told_by_the_code_of_the_version() {
+    let server = Server::start(Settings::default()).await;
+    for (version, code) in [(4, 5), (5, 0x86)] {
+        let mut device = server.tcp(version).await;
+        device.send_connect(1, b"wrong", false, &[]).await;
+        assert_eq!(device.next().await.connack_code(), code);
+        device.is_closed().await;
+    }
+    assert!(server.broker.online(user()).is_empty());
+}
+
+#[tokio::test]
+async fn a_second_connection_of_a_device_ends_the_first() {
+    let server = Server::start(Settings::default()).await;
+    let mut first = server.subscribed(1, 5).await;
+    server.post(1).await;
+    gets(&mut first, 1).await;
+    let mut second = server.tcp(5).await;
+    assert!(second.connect(1, false).await);
+    assert_eq!(first.next().await.disconnect_reason(), 0x8e);
+    first.is_closed().await;
+    gets(&mut second, 1).await;
+    assert_eq!(server.broker.online(user()).len(), 1);
+}
+
+#[tokio::test]
+async fn a_stranger_s_topic_is_refused_in_both_versions() {
+    let server = Server::start(Settings::default()).await;
+    let stranger = UserId::from_bytes([9; 16]);
+    let foreign = format!("u/{stranger}/n/#");
+    let revoked = topic(&format!("n/{}", PermissionId::from_bytes([8; 16])));
+    for (version, code) in [(4, 0x80), (5, 0x87)] {
+        let mut device = server.tcp(version).await;
+        device.connect(1, true).await;
+        let filters = [(foreign.as_str(), 1), (&revoked, 1), ("#", 0)];
+        device.subscribe(&filters, &[code; 3]).await;
+    }
+    for to in [
+        topic("events"),
+        topic(&format!("n/{}", permission())),
+        foreign.replace('#', "x"),
+    ] {
+        let mut device = server.tcp(5).await;
+        device.connect(1, true).await;
+        device.publish(&to, b"x", 1, 7, false).await;
+        assert_eq!(device.next().await.ack(), (4, 7, 0x87), "{to}");
+        device.publish(&to, b"x", 2, 8, false).await;
+        assert_eq!(device.next().await.ack(), (5, 8, 0x87), "{to}");
+        let mut device = server.tcp(4).await;
+        device.connect(1, true).await;
+        device.publish(&to, b"x", 1, 7, false).await;
+        device.is_closed().await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_seen_is_owed_to_nobody_and_the_others_are_told() {
+    let server = Server::start(Settings::default()).await;
+    let mut one = server.subscribed(1, 4).await;
+    let mut two = server.tcp(5).await;
+    two.connect(2, false).await;
+    two.subscribe(&[(&topic("events"), 1), (&topic("n/+"), 1)], &[1, 1])
+        .await;
+    two.disconnect().await;
+    server.post(1).await;
+    gets(&mut one, 1).await;
+    let mut two = server.tcp(5).await;
+    assert!(two.connect(2, false).await);
+    gets(&mut two, 1).await;
+    let id = Server::envelope(1, Urgency::Normal).id;
+    let seen = format!(r#"{{"ids":["{id}"]}}"#);
+    let to = topic(&format!("d/{}/seen", device(1)));
+    one.publish(&to, seen.as_bytes(), 1, 5, false).await;
+    assert_eq!(one.next().await.ack(), (4, 5, 0));
+    let event = two.next().await;
+    assert_eq!((event.kind(), event.qos()), (3, 0));
+    assert_eq!(event.topic(), topic("events"));
+    let event: Event = serde_json::from_slice(&event.payload()).unwrap();
+    assert_eq!(event, Event::NotificationSeen { ids: vec![id] });
+    // It was on its way to the second one, which went without having it.
+    two.disconnect().await;
+    let mut two = server.tcp(5).await;
+    assert!(two.connect(2, false).await);
+    two.ping().await;
+}
+
+#[tokio::test]
+async fn the_private_space_is_published_retained_and_kept_for_the_absent() {
+    let server = Server::start(Settings::default()).await;
+    let mut one = server.tcp(4).await;
+    one.connect(1, false).await;
+    one.subscribe(&[(&topic("x/a/#"), 1)], &[1]).await;
+    one.disconnect().await;
+    let mut two = server.tcp(5).await;
+    two.connect(2, true).await;
+    two.publish(&topic("x/a/b"), b"kept", 1, 1, true).await;
+    assert_eq!(two.next().await.ack(), (4, 1, 0));
+    two.publish(&topic("x/a/c"), b"twice", 2, 2, false).await;
+    assert_eq!(two.next().await.ack(), (5, 2, 0));
+    two.publish(&topic("x/a/c"), b"twice", 2, 2, false).await;
+    assert_eq!(two.next().await.ack(), (5, 2, 0));
+    two.pubrel(2).await;
+    assert_eq!(two.next().await.ack(), (7, 2, 0));
+    two.subscribe(&[(&topic("x/#"), 1)], &[1]).await;
+    let retained = two.next().await;
+    assert!(retained.retain());
+    assert_eq!(&retained.payload()[..], b"kept");
+    two.publish(&topic("x/a/d"), b"live", 0, 0, false).await;
+    assert_eq!(&two.next().await.payload()[..], b"live");
+
+    assert!(one.reconnect(server.tcp, 1).await);
+    for expected in [&b"kept"[..], b"twice"] {
+        let packet = one.next().await;
+        assert_eq!(packet.payload(), expected);
+        assert_eq!(packet.qos(), 1);
+        one.puback(packet.id()).await;
+    }
+    one.ping().await;
+}
+
+#[tokio::test]
+async fn presence_is_what_the_device_last_said() {
+    let server = Server::start(Settings::default()).await;
+    let mut one = server.subscribed(1, 4).await;
+    assert_eq!(
+        server.broker.online(user()),
+        [(device(1), Presence::Active)]
+    );
+    let to = topic(&format!("d/{}/presence", device(1)));
+    one.publish(&to, b"away", 1, 1, false).await;
+    assert_eq!(one.next().await.ack(), (4, 1, 0));
+    assert_eq!(server.broker.online(user()), [(device(1), Presence::Away)]);
+    one.disconnect().await;
+    assert!(one.reconnect(server.tcp, 1).await);
+    assert_eq!(server.broker.online(user()), [(device(1), Presence::Away)]);
+}
+
+fn hold_normal_while_away(
+    parcel: crate::presence::Parcel,
+    situation: crate::presence::Situation,
+    now: Timestamp,
+) -> crate::presence::Release {
+    let held = situation.own == Presence::Away && parcel.urgency == Some(Urgency::Normal);
+    match held {
+        true => crate::presence::Release::HoldUntil(now.plus(Duration::from_secs(600))),
+        false => crate::presence::Release::Send,
+    }
+}
+
+#[tokio::test]
+async fn a_held_entry_waits_for_its_release_with_its_own_lower_seq() {
+    let settings = Settings {
+        release: hold_normal_while_away,
+        ..Settings::default()
+    };
+    let server = Server::start(settings).await;
+    let mut one = server.subscribed(1, 4).await;
+    let presence = topic(&format!("d/{}/presence", device(1)));
+    one.publish(&presence, b"away", 1, 1, false).await;
+    assert_eq!(one.next().await.ack(), (4, 1, 0));
+    server.post_as(1, Urgency::Normal).await;
+    server.post_as(2, Urgency::High).await;
+    let id = gets(&mut one, 2).await;
+    one.puback(id).await;
+    // Also through a reconnect, where it is read from the mailbox.
+    one.disconnect().await;
+    assert!(one.reconnect(server.tcp, 1).await);
+    server.post_as(3, Urgency::High).await;
+    gets(&mut one, 3).await;
+    one.publish(&presence, b"active", 0, 0, false).await;
+    gets(&mut one, 1).await;
+}
+
+#[tokio::test]
+async fn a_session_that_is_not_stored_gets_what_comes_while_it_is_there() {
+    let server = Server::start(Settings::default()).await;
+    server.post(1).await;
+    let mut one = server.tcp(4).await;
+    one.connect(1, true).await;
+    one.subscribe(&[(&topic("#"), 1)], &[1]).await;
+    server.post(2).await;
+    let id = gets(&mut one, 2).await;
+    one.puback(id).await;
+    server
+        .broker
+        .publish_transient(user(), &Server::envelope(9, Urgency::High));
+    let transient = one.next().await;
+    assert_eq!(transient.qos(), 0);
+    let read: Notification = serde_json::from_slice(&transient.payload()).unwrap();
+    assert_eq!(read.seq, None);
+    one.disconnect().await;
+    server.post(3).await;
+    let mut one = server.tcp(4).await;
+    assert!(!one.connect(1, true).await);
+    one.ping().await;
+}
+
+#[tokio::test]
+async fn a_clean_start_forgets_the_stored_session() {
+    let server = Server::start(Settings::default()).await;
+    server.subscribed(1, 4).await.disconnect().await;
+    let mut one = server.tcp(4).await;
+    one.connect(1, true).await;
+    one.disconnect().await;
+    assert!(!one.reconnect(server.tcp, 1).await, "it was forgotten");
+}
+
+#[tokio::test]
+async fn a_will_is_published_when_the_connection_is_lost() {
+    let server = Server::start(Settings::default()).await;
+    let mut two = server.tcp(4).await;
+    two.connect(2, true).await;
+    two.subscribe(&[(&topic("x/#"), 0)], &[0]).await;
+    let mut one = server.tcp(4).await;
+    let will = topic("x/gone");
+    one.send_connect(1, PASSWORD, true, &[(&will, b"bye")])
+        .await;
+    assert_eq!(one.next().await.connack_code(), 0);
+    drop(one);
+    let packet = two.next().await;
+    assert_eq!((packet.topic(), &packet.payload()[..]), (will, &b"bye"[..]));
+}
+
+#[tokio::test]
+async fn websocket_devices_are_served_alike() {
+    let server = Server::start(Settings::default()).await;
+    for version in [4, 5] {
+        let mut one = Device::open(server.http, version, Via::WebSocket).await;
+        one.connect(version, false).await;
+        one.subscribe(&[(&topic("n/#"), 1)], &[1]).await;
+        let number = server.post(version.into()).await;
+        let id = gets(&mut one, number.0).await;
+        one.puback(id).await;
+        one.ping().await;
+    }
+}
+
+#[tokio::test]
+async fn draining_tells_5_0_devices_and_keeps_their_acknowledgements() {
+    let server = Server::start(Settings::default()).await;
+    let mut one = server.subscribed(1, 5).await;
+    server.post(1).await;
+    let id = gets(&mut one, 1).await;
+    one.puback(id).await;
+    one.ping().await;
+    server.stop.cancel();
+    server.broker.drain().await;
+    assert_eq!(one.next().await.disconnect_reason(), 0x8b);
+    one.is_closed().await;
+    let row = server.apply(Command::OpenSession {
+        user: user(),
+        device: device(1),
+        clean: false,
+        expiry: Duration::from_secs(60),
+    });
+    let Outcome::Session { row, present, .. } = row.await else {
+        panic!("not a session");
+    };
+    assert!(present);
+    assert_eq!(row.acked, Seq(1));
+}
+
+#[tokio::test]
+async fn an_address_has_only_so_many_connections() {
+    let settings = Settings {
+        connections_per_address: 1,
+        ..Settings::default()
+    };
+    let server = Server::start(settings).await;
+    let mut one = server.tcp(4).await;
+    one.connect(1, true).await;
+    server.tcp(4).await.is_closed().await;
+    one.ping().await;
+}

@@ -1,0 +1,333 @@
+//! A device that speaks MQTT from bytes of its own, so that it shares no mistake with the wire.
+
+use super::{PASSWORD, device, user};
+use bytes::{Buf as _, Bytes};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// Longer than anything here takes; only a failing test waits for it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Via {
+    Tcp,
+    WebSocket,
+}
+
+pub(super) struct Device {
+    stream: TcpStream,
+    version: u8,
+    via: Via,
+    read: Vec<u8>,
+}
+
+#[derive(Debug)]
+pub(super) struct Packet {
+    first: u8,
+    body: Bytes,
+    version: u8,
+}
+
+fn string(text: &[u8], out: &mut Vec<u8>) {
+    out.extend((text.len() as u16).to_be_bytes());
+    out.extend(text);
+}
+
+fn packet(first: u8, body: &[u8]) -> Vec<u8> {
+    let mut out = vec![first];
+    let mut left = body.len();
+    loop {
+        let byte = (left % 128) as u8;
+        left /= 128;
+        out.push(if left > 0 { byte | 0x80 } else { byte });
+        if left == 0 {
+            break;
+        }
+    }
+    out.extend(body);
+    out
+}
+
+/// The value and how many bytes it takes.
+fn variable(bytes: &[u8]) -> Option<(usize, usize)> {
+    let mut value = 0;
+    for (index, byte) in bytes.iter().enumerate() {
+        value |= usize::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            return Some((value, index + 1));
+        }
+    }
+    None
+}
+
+impl Device {
+    pub(super) async fn open(address: SocketAddr, version: u8, via: Via) -> Self {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        if via == Via::WebSocket {
+            let request = "GET /mqtt HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\n\
+                Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                Sec-WebSocket-Protocol: mqtt\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = Vec::new();
+            while !answer.ends_with(b"\r\n\r\n") {
+                answer.push(stream.read_u8().await.unwrap());
+            }
+            let answer = String::from_utf8(answer).unwrap().to_lowercase();
+            assert!(answer.starts_with("http/1.1 101 "), "{answer}");
+            assert!(
+                answer.contains("sec-websocket-protocol: mqtt\r\n"),
+                "{answer}"
+            );
+            // RFC 6455 §1.3.
+            assert!(
+                answer.contains("s3pplmbitxaq9kygzzhzrbk+xoo=\r\n"),
+                "{answer}"
+            );
+        }
+        Self {
+            stream,
+            version,
+            via,
+            read: Vec::new(),
+        }
+    }
+
+    async fn send(&mut self, bytes: Vec<u8>) {
+        let bytes = match self.via {
+            Via::Tcp => bytes,
+            Via::WebSocket => {
+                let mask = [1, 2, 3, 4];
+                let mut frame = vec![0x82, 0x80 | 126];
+                frame.extend((bytes.len() as u16).to_be_bytes());
+                if bytes.len() < 126 {
+                    frame = vec![0x82, 0x80 | bytes.len() as u8];
+                }
+                frame.extend(mask);
+                let masked = bytes.iter().zip(mask.iter().cycle()).map(|(b, m)| b ^ m);
+                frame.extend(masked);
+                frame
+            }
+        };
+        self.stream.write_all(&bytes).await.unwrap();
+    }
+
+    async fn fill(&mut self, length: usize) -> Option<()> {
+        while self.read.len() < length {
+            let mut bytes = [0; 4096];
+            let read = tokio::time::timeout(PATIENCE, self.stream.read(&mut bytes));
+            let read = read.await.expect("the server sends nothing").unwrap_or(0);
+            if read == 0 {
+                return None;
+            }
+            self.read.extend(&bytes[..read]);
+        }
+        Some(())
+    }
+
+    async fn try_next(&mut self) -> Option<Packet> {
+        if self.via == Via::WebSocket {
+            self.fill(2).await?;
+            assert_eq!(self.read[0], 0x82);
+            let header = match self.read[1] {
+                126 => 4,
+                short => {
+                    assert!(short < 126);
+                    2
+                }
+            };
+            self.fill(header).await?;
+            self.read.drain(..header);
+        }
+        let mut length = None;
+        for header in 2..=5 {
+            self.fill(header).await?;
+            length = variable(&self.read[1..header]);
+            if length.is_some() {
+                break;
+            }
+        }
+        let (length, bytes) = length.expect("a length has at most four bytes");
+        self.fill(1 + bytes + length).await?;
+        let whole: Vec<u8> = self.read.drain(..1 + bytes + length).collect();
+        Some(Packet {
+            first: whole[0],
+            body: Bytes::copy_from_slice(&whole[1 + bytes..]),
+            version: self.version,
+        })
+    }
+
+    pub(super) async fn next(&mut self) -> Packet {
+        self.try_next()
+            .await
+            .expect("the server closed the connection")
+    }
+
+    pub(super) async fn is_closed(&mut self) {
+        let packet = self.try_next().await;
+        assert!(packet.is_none(), "{packet:?}");
+    }
+
+    pub(super) async fn send_connect(
+        &mut self,
+        number: u8,
+        password: &[u8],
+        clean: bool,
+        will: &[(&str, &[u8])],
+    ) {
+        let mut body = Vec::new();
+        string(b"MQTT", &mut body);
+        let will_flag = if will.is_empty() { 0 } else { 4 };
+        body.extend([self.version, 0xc0 | u8::from(clean) << 1 | will_flag, 0, 60]);
+        if self.version == 5 {
+            // Session Expiry Interval.
+            let expiry: u32 = if clean { 0 } else { 3_600 };
+            body.extend([5, 0x11]);
+            body.extend(expiry.to_be_bytes());
+        }
+        string(device(number).to_string().as_bytes(), &mut body);
+        for (topic, payload) in will {
+            if self.version == 5 {
+                body.push(0);
+            }
+            string(topic.as_bytes(), &mut body);
+            string(payload, &mut body);
+        }
+        string(user().to_string().as_bytes(), &mut body);
+        string(password, &mut body);
+        self.send(packet(0x10, &body)).await;
+    }
+
+    /// Connects. Whether the session was there.
+    pub(super) async fn connect(&mut self, number: u8, clean: bool) -> bool {
+        self.send_connect(number, PASSWORD, clean, &[]).await;
+        let answer = self.next().await;
+        assert_eq!(answer.connack_code(), 0);
+        answer.body[0] == 1
+    }
+
+    /// Connects again, over a stream of its own.
+    pub(super) async fn reconnect(&mut self, address: SocketAddr, number: u8) -> bool {
+        *self = Self::open(address, self.version, self.via).await;
+        self.connect(number, false).await
+    }
+
+    pub(super) async fn subscribe(&mut self, filters: &[(&str, u8)], codes: &[u8]) {
+        let mut body = vec![0, 9];
+        if self.version == 5 {
+            body.push(0);
+        }
+        for (filter, qos) in filters {
+            string(filter.as_bytes(), &mut body);
+            body.push(*qos);
+        }
+        self.send(packet(0x82, &body)).await;
+        let answer = self.next().await;
+        assert_eq!(answer.first, 0x90);
+        let skip = if self.version == 5 { 3 } else { 2 };
+        assert_eq!(&answer.body[..2], [0, 9]);
+        assert_eq!(&answer.body[skip..], codes);
+    }
+
+    pub(super) async fn publish(
+        &mut self,
+        topic: &str,
+        payload: &[u8],
+        qos: u8,
+        id: u16,
+        retain: bool,
+    ) {
+        let mut body = Vec::new();
+        string(topic.as_bytes(), &mut body);
+        if qos > 0 {
+            body.extend(id.to_be_bytes());
+        }
+        if self.version == 5 {
+            body.push(0);
+        }
+        body.extend(payload);
+        self.send(packet(0x30 | qos << 1 | u8::from(retain), &body))
+            .await;
+    }
+
+    pub(super) async fn puback(&mut self, id: u16) {
+        self.send(packet(0x40, &id.to_be_bytes())).await;
+    }
+
+    pub(super) async fn pubrel(&mut self, id: u16) {
+        self.send(packet(0x62, &id.to_be_bytes())).await;
+    }
+
+    /// Asks for an answer, which must be the next packet: nothing else was on its way.
+    pub(super) async fn ping(&mut self) {
+        self.send(vec![0xc0, 0]).await;
+        let answer = self.next().await;
+        assert_eq!(answer.first, 0xd0, "{answer:?}");
+    }
+
+    pub(super) async fn disconnect(&mut self) {
+        self.send(vec![0xe0, 0]).await;
+        self.is_closed().await;
+    }
+}
+
+impl Packet {
+    pub(super) fn kind(&self) -> u8 {
+        self.first >> 4
+    }
+
+    pub(super) fn qos(&self) -> u8 {
+        self.first >> 1 & 3
+    }
+
+    pub(super) fn dup(&self) -> bool {
+        self.first & 8 != 0
+    }
+
+    pub(super) fn retain(&self) -> bool {
+        self.first & 1 != 0
+    }
+
+    /// The kind, the packet id and the reason of an acknowledgement.
+    pub(super) fn ack(&self) -> (u8, u16, u8) {
+        let mut body = self.body.clone();
+        let id = body.get_u16();
+        (self.kind(), id, if body.is_empty() { 0 } else { body[0] })
+    }
+
+    pub(super) fn connack_code(&self) -> u8 {
+        assert_eq!(self.first, 0x20);
+        self.body[1]
+    }
+
+    pub(super) fn disconnect_reason(&self) -> u8 {
+        assert_eq!(self.first, 0xe0);
+        self.body[0]
+    }
+
+    fn publish(&self) -> (String, u16, Bytes) {
+        assert_eq!(self.kind(), 3);
+        let mut body = self.body.clone();
+        let length = body.get_u16().into();
+        let topic = String::from_utf8(body.split_to(length).to_vec()).unwrap();
+        let id = if self.qos() > 0 { body.get_u16() } else { 0 };
+        if self.version == 5 {
+            let (length, bytes) = variable(&body).unwrap();
+            body.advance(length + bytes);
+        }
+        (topic, id, body)
+    }
+
+    pub(super) fn topic(&self) -> String {
+        self.publish().0
+    }
+
+    pub(super) fn id(&self) -> u16 {
+        self.publish().1
+    }
+
+    pub(super) fn payload(&self) -> Bytes {
+        self.publish().2
+    }
+}

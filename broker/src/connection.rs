@@ -1,0 +1,331 @@
+//! One connection: waits for bytes, mail and deadlines, and lets the pure parts decide.
+//!
+//! What it does for a packet is boxed, so that an idle connection is the size of its waiting.
+
+mod filters;
+mod inbound;
+mod opening;
+mod outbound;
+
+use crate::broker::Broker;
+use crate::delivery::Delivery;
+use crate::detached::Left;
+use crate::figures::{Connected, TransportKind};
+use crate::hub::Registration;
+use crate::inbox::Inbox;
+use crate::mailbox::apply_one;
+use crate::notice::Live;
+use crate::session::{Action, Ending, InFlight, Limits, Session};
+use crate::transport::{Progress, Transport, WRITE_BYTES_MAX};
+use crate::wire::{
+    ConnAck, ConnAckProperties, ProtocolVersion, ReasonCode, ServerDisconnect, ServerPacket,
+    WireError,
+};
+use belfry_protocol::id::{DeviceId, UserId};
+use belfry_protocol::time::Timestamp;
+use belfry_store::mailbox::{Command, Refusal, Seq};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+/// How long an older connection of a device may take to leave before a new one goes on without it.
+const TAKEOVER_MAX: Duration = Duration::from_secs(5);
+/// How long the last packet to a client may take.
+const FAREWELL_MAX: Duration = Duration::from_secs(1);
+/// After the mailbox could not be read, it is tried again this much later.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Messages outside the log that wait for the window; more are dropped. Above the number of
+/// retained messages that a user may have, so that those all arrive.
+const UNLOGGED_MAX: usize = 1_024;
+
+/// A connection with its session.
+pub(crate) struct Connection {
+    broker: Broker,
+    transport: Transport,
+    kind: TransportKind,
+    session: Session,
+    client: Option<Box<Client>>,
+}
+
+/// What is known once CONNECT was accepted.
+struct Client {
+    user: UserId,
+    device: DeviceId,
+    registration: Registration,
+    delivery: Delivery,
+    /// Whether the mailbox keeps the session.
+    persistent: bool,
+    unlogged: VecDeque<Live>,
+    allowance: inbound::Allowance,
+    /// Held entries after this one are to be considered again: the situation changed.
+    review: Option<Seq>,
+    retry: Option<Instant>,
+    write_deadline: Option<Instant>,
+    _connected: Connected,
+}
+
+/// What waiting brought.
+enum Woken {
+    Stream(Progress),
+    Mail,
+    Time,
+    Draining,
+}
+
+impl Connection {
+    pub(crate) fn new(broker: Broker, transport: Transport, kind: TransportKind) -> Self {
+        let settings = &broker.0.settings;
+        let limits = Limits {
+            window: settings.window,
+            keep_alive_secs_max: settings.keep_alive_secs_max,
+            session_expiry_secs_max: u32::try_from(settings.session_expiry_max.as_secs())
+                .unwrap_or(u32::MAX),
+            connect_timeout: settings.connect_timeout,
+        };
+        Self {
+            session: Session::new(limits, Instant::now()),
+            broker,
+            transport,
+            kind,
+            client: None,
+        }
+    }
+
+    /// Serves it to its end.
+    pub(crate) async fn run(mut self) {
+        let ending = self.serve().await;
+        Box::pin(self.leave(ending)).await;
+    }
+
+    async fn serve(&mut self) -> Ending {
+        loop {
+            if let Some(ending) = self.read_packets().await {
+                return ending;
+            }
+            if self.client.is_some() {
+                if let Some(ending) = self.open_mail() {
+                    return ending;
+                }
+                if self.has_to_deliver() {
+                    Box::pin(self.deliver()).await;
+                }
+                self.note_slowness();
+            }
+            match self.wait().await {
+                Woken::Stream(Progress::Ended) => return Ending::Lost,
+                Woken::Stream(_) | Woken::Mail => {}
+                Woken::Draining => return Ending::Lost,
+                Woken::Time => {
+                    let now = Instant::now();
+                    if let Action::End(ending) = self.session.overdue(now) {
+                        return ending;
+                    }
+                    let stalled = self
+                        .client
+                        .as_ref()
+                        .and_then(|client| client.write_deadline);
+                    if stalled.is_some_and(|deadline| deadline <= now) {
+                        return Ending::Lost;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn read_packets(&mut self) -> Option<Ending> {
+        // Answers to a client that reads nothing would pile up.
+        while self.transport.waiting() < WRITE_BYTES_MAX {
+            let action = match self.transport.next_packet(self.session.version()) {
+                Ok(None) => return None,
+                Ok(Some(packet)) => self.session.receive(packet, Instant::now()),
+                Err(error) => {
+                    self.answer_bad_connect(error);
+                    self.session.end(Ending::Refused(error.reason()))
+                }
+            };
+            match action {
+                Action::Nothing => {}
+                Action::Send(packet) => self.write(&packet),
+                Action::End(ending) => return Some(ending),
+                Action::Settled(what) => self.settled(what),
+                action => {
+                    if let Some(ending) = Box::pin(self.act(action)).await {
+                        return Some(ending);
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// A CONNECT that cannot be understood has an answer in two cases (MQTT 3.1.1 §3.1.2.2, §3.1.3.1).
+    fn answer_bad_connect(&mut self, error: WireError) {
+        let reason = match error {
+            WireError::UnsupportedVersion => ReasonCode::UnsupportedProtocolVersion,
+            WireError::ClientIdentifier => ReasonCode::ClientIdentifierNotValid,
+            _ => return,
+        };
+        if self.session.version().is_none() {
+            self.write(&ServerPacket::ConnAck(ConnAck {
+                session_present: false,
+                reason,
+                properties: ConnAckProperties::default(),
+            }));
+        }
+    }
+
+    /// Does what needs the mailbox or the directory.
+    async fn act(&mut self, action: Action) -> Option<Ending> {
+        match action {
+            Action::Connect(connect) => self.open(*connect).await,
+            Action::Publish(publish) => {
+                let (qos, packet_id) = (publish.qos, publish.packet_id);
+                let reason = self.publish(*publish).await;
+                match self.session.published(qos, packet_id, reason) {
+                    Action::Send(packet) => self.write(&packet),
+                    Action::End(ending) => return Some(ending),
+                    _ => {}
+                }
+                None
+            }
+            Action::Subscribe(subscribe) => {
+                self.subscribe(subscribe).await;
+                None
+            }
+            Action::Unsubscribe(unsubscribe) => {
+                self.unsubscribe(unsubscribe).await;
+                None
+            }
+            Action::Release(packet_id) => self.release(packet_id).await,
+            Action::Nothing | Action::Send(_) | Action::Settled(_) => None,
+            Action::End(ending) => Some(ending),
+        }
+    }
+
+    /// An acknowledgement came: the session has it, soon durably.
+    fn settled(&mut self, what: InFlight) {
+        let (Some(client), InFlight::Entry { seq, sent }) = (&mut self.client, what) else {
+            return;
+        };
+        let unsettled = self.session.in_flight().iter();
+        let unsettled = unsettled.filter_map(|(_, what)| what.seq());
+        client.delivery.settle(seq, unsettled);
+        if client.persistent {
+            let settler = &self.broker.0.settler;
+            settler.settle(client.user, client.device, seq);
+        }
+        crate::figures::acknowledged(sent, wall_clock());
+    }
+
+    async fn wait(&mut self) -> Woken {
+        let deadline = self.next_deadline();
+        let reading = self.transport.waiting() < WRITE_BYTES_MAX;
+        let Self {
+            transport,
+            client,
+            broker,
+            ..
+        } = self;
+        let inbox: Option<&Inbox> = client.as_ref().map(|client| &*client.registration.inbox);
+        tokio::select! {
+            biased;
+            progress = poll_fn(|context| transport.poll(context, reading)) => Woken::Stream(progress),
+            () = async {
+                match inbox {
+                    Some(inbox) => inbox.filled().await,
+                    None => broker.0.draining.cancelled().await,
+                }
+            } => if inbox.is_some() { Woken::Mail } else { Woken::Draining },
+            () = async {
+                match deadline {
+                    Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                    None => std::future::pending().await,
+                }
+            } => Woken::Time,
+        }
+    }
+
+    fn next_deadline(&mut self) -> Option<Instant> {
+        let now = Instant::now();
+        let mut deadlines = [self.session.deadline(), None, None, None];
+        if let Some(client) = &mut self.client {
+            if self.transport.waiting() == 0 {
+                client.write_deadline = None;
+            } else if client.write_deadline.is_none() {
+                client.write_deadline = Some(now + self.broker.0.settings.write_timeout);
+            }
+            let due = client.delivery.next_due();
+            // A held entry waits for the window like any other.
+            let due = due.filter(|_| self.session.window_free() > 0 && client.retry.is_none());
+            deadlines[1] = client.write_deadline;
+            deadlines[2] = due.map(|due| now + due.since(wall_clock()));
+            deadlines[3] = client.retry;
+        }
+        deadlines.into_iter().flatten().min()
+    }
+
+    fn write(&mut self, packet: &ServerPacket) {
+        let version = self.session.version().unwrap_or(ProtocolVersion::V311);
+        self.transport.write(packet, version);
+    }
+
+    /// Says goodbye, leaves the mailbox in order, and only then the registry: a newer connection of
+    /// the device waits for that.
+    async fn leave(mut self, ending: Ending) {
+        let says_why = self.client.is_some() && self.session.version() == Some(ProtocolVersion::V5);
+        if let (true, Some(reason)) = (says_why, ending.reason()) {
+            self.write(&ServerPacket::Disconnect(ServerDisconnect {
+                reason,
+                detail: None,
+            }));
+        }
+        let reads_on = !matches!(ending, Ending::Lost | Ending::Client { .. });
+        if reads_on || self.transport.waiting() > 0 {
+            // A client that does not take it has gone, or will find the stream closed.
+            let _ = tokio::time::timeout(FAREWELL_MAX, self.transport.finish()).await;
+        }
+        let Some(client) = self.client.take() else {
+            return;
+        };
+        drop(self.transport);
+        let expiry = Duration::from_secs(self.session.expiry_secs().into());
+        if client.persistent {
+            let Client { user, device, .. } = *client;
+            self.broker.0.settler.flush_session(user, device).await;
+            let close = Command::CloseSession {
+                user,
+                device,
+                expiry,
+            };
+            match apply_one(&*self.broker.0.mailbox, close).await {
+                Ok(_) | Err(Refusal::UnknownSession) => {}
+                Err(refusal) => {
+                    tracing::warn!(device.id = %device, %refusal, "the end of a session was not kept");
+                }
+            }
+            let in_flight = self.session.in_flight().iter().copied();
+            let in_flight = in_flight.filter(|(_, what)| what.seq().is_some());
+            let left = Left {
+                in_flight: in_flight.collect(),
+                presence: client.registration.inbox.presence(),
+            };
+            let detached = &self.broker.0.detached;
+            detached.keep(device, left, expiry, Instant::now());
+        }
+        if let Some(will) = self.session.take_will(ending) {
+            inbound::leave_will(&self.broker, client.user, client.device, *will, expiry).await;
+        }
+    }
+}
+
+/// The time of day.
+pub(crate) fn wall_clock() -> Timestamp {
+    Timestamp::of(SystemTime::now())
+}
+
+impl Client {
+    fn inbox(&self) -> &Arc<Inbox> {
+        &self.registration.inbox
+    }
+}

@@ -1,0 +1,232 @@
+//! SUBSCRIBE and UNSUBSCRIBE: which filters a device may have, and where they start.
+
+use super::{Client, Connection, UNLOGGED_MAX, wall_clock};
+use crate::mailbox::apply_one;
+use crate::notice::Live;
+use crate::wire::{
+    QoS, ReasonCode, RetainHandling, ServerPacket, SubAck, Subscribe, SubscribeFilter, UnsubAck,
+    Unsubscribe,
+};
+use belfry_protocol::topic::{Filter, Topic};
+use belfry_store::mailbox::{
+    Command, Outcome, Refusal, Retained, Seq, SubscribedFilter, SubscriptionOptions,
+};
+use std::num::NonZeroU32;
+
+/// Filters of one session: every client in sight uses fewer than ten.
+const FILTERS_MAX: usize = 64;
+
+impl Connection {
+    pub(super) async fn subscribe(&mut self, subscribe: Subscribe) {
+        let mut codes = Vec::with_capacity(subscribe.filters.len());
+        let mut granted = Vec::new();
+        let mut wants_retained = Vec::new();
+        for asked in &subscribe.filters {
+            match self.grant(asked, granted.len()).await {
+                Ok(filter) => {
+                    let options = options(asked, subscribe.identifier);
+                    if self.sends_retained(asked, &filter) {
+                        wants_retained.push((filter.clone(), options));
+                    }
+                    granted.push((filter, options));
+                    codes.push(match options.at_least_once {
+                        true => ReasonCode::GrantedQoS1,
+                        false => ReasonCode::Success,
+                    });
+                }
+                Err(reason) => codes.push(reason),
+            }
+        }
+        if !granted.is_empty() && self.make(granted).await.is_err() {
+            wants_retained.clear();
+            for code in codes.iter_mut().filter(|code| (**code as u8) < 0x80) {
+                *code = ReasonCode::ImplementationSpecificError;
+            }
+        }
+        self.write(&ServerPacket::SubAck(SubAck {
+            packet_id: subscribe.packet_id,
+            codes,
+        }));
+        if !wants_retained.is_empty() {
+            self.queue_retained(&wants_retained).await;
+        }
+    }
+
+    pub(super) async fn unsubscribe(&mut self, unsubscribe: Unsubscribe) {
+        let Some(client) = &mut self.client else {
+            return;
+        };
+        let mut codes = Vec::with_capacity(unsubscribe.filters.len());
+        let mut removed = Vec::new();
+        for text in &unsubscribe.filters {
+            let filter = Filter::parse(client.user, text.as_str()).ok();
+            let had = filter.filter(|filter| client.has(filter));
+            codes.push(match had {
+                Some(_) => ReasonCode::Success,
+                None => ReasonCode::NoSubscriptionExisted,
+            });
+            removed.extend(had);
+        }
+        let mut left = client.delivery.view().filters.clone();
+        left.retain(|subscribed| !removed.contains(&subscribed.filter));
+        if client.persistent && !removed.is_empty() {
+            let command = Command::Unsubscribe {
+                user: client.user,
+                device: client.device,
+                filters: removed,
+            };
+            if apply_one(&*self.broker.0.mailbox, command).await.is_err() {
+                for code in codes
+                    .iter_mut()
+                    .filter(|code| **code == ReasonCode::Success)
+                {
+                    *code = ReasonCode::ImplementationSpecificError;
+                }
+                left.clone_from(&client.delivery.view().filters);
+            }
+        }
+        client.delivery.set_filters(left, Seq(0));
+        self.write(&ServerPacket::UnsubAck(UnsubAck {
+            packet_id: unsubscribe.packet_id,
+            codes,
+        }));
+    }
+
+    async fn grant(&mut self, asked: &SubscribeFilter, more: usize) -> Result<Filter, ReasonCode> {
+        let client = self.client.as_ref().ok_or(ReasonCode::NotAuthorized)?;
+        let filter = Filter::parse(client.user, asked.filter.as_str());
+        let filter = filter.map_err(|_| ReasonCode::NotAuthorized)?;
+        if let Filter::Notification(permission) = filter {
+            let directory = &self.broker.0.directory;
+            match directory.owns_permission(client.user, permission).await {
+                Ok(true) => {}
+                Ok(false) => return Err(ReasonCode::NotAuthorized),
+                Err(_) => return Err(ReasonCode::ImplementationSpecificError),
+            }
+        }
+        let count = client.delivery.view().filters.len() + more;
+        if count >= FILTERS_MAX && !client.has(&filter) {
+            return Err(ReasonCode::QuotaExceeded);
+        }
+        Ok(filter)
+    }
+
+    fn sends_retained(&self, asked: &SubscribeFilter, filter: &Filter) -> bool {
+        let private = matches!(filter, Filter::Private(_) | Filter::Everything);
+        private
+            && match asked.retain_handling {
+                RetainHandling::SendAlways => true,
+                RetainHandling::SendIfNew => self
+                    .client
+                    .as_ref()
+                    .is_some_and(|client| !client.has(filter)),
+                RetainHandling::DoNotSend => false,
+            }
+    }
+
+    /// Makes the filters, durably where the session is.
+    async fn make(&mut self, granted: Vec<(Filter, SubscriptionOptions)>) -> Result<(), Refusal> {
+        let Some(client) = &mut self.client else {
+            return Err(Refusal::UnknownSession);
+        };
+        let mailbox = &*self.broker.0.mailbox;
+        if client.persistent {
+            let command = Command::Subscribe {
+                user: client.user,
+                device: client.device,
+                filters: granted,
+            };
+            let Outcome::Session { row, head, .. } = apply_one(mailbox, command).await? else {
+                return Err(Refusal::Unavailable);
+            };
+            client.delivery.set_filters(row.filters, head);
+            return Ok(());
+        }
+        let heads = mailbox.heads(vec![client.user]).await?;
+        let head = heads.first().copied().unwrap_or_default();
+        let mut filters = client.delivery.view().filters.clone();
+        for (filter, options) in granted {
+            add(&mut filters, filter, options, head);
+        }
+        client.delivery.set_filters(filters, head);
+        Ok(())
+    }
+
+    async fn queue_retained(&mut self, filters: &[(Filter, SubscriptionOptions)]) {
+        let Some(client) = &mut self.client else {
+            return;
+        };
+        let retained = self.broker.0.mailbox.retained(client.user).await;
+        let now = wall_clock();
+        for Retained {
+            topic,
+            properties,
+            payload,
+            at_least_once,
+            expires,
+        } in retained.unwrap_or_default()
+        {
+            let topic = Topic::Private(topic);
+            let mut matching = filters
+                .iter()
+                .filter(|(filter, _)| filter.matches(&topic))
+                .peekable();
+            if expires <= now || matching.peek().is_none() || client.unlogged.len() >= UNLOGGED_MAX
+            {
+                continue;
+            }
+            let granted = matching.any(|(_, options)| options.at_least_once);
+            client.unlogged.push_back(Live {
+                topic,
+                properties,
+                payload,
+                publisher: None,
+                retain: true,
+                at_least_once: at_least_once && granted,
+                urgency: None,
+                expires: Some(expires),
+            });
+        }
+    }
+}
+
+impl Client {
+    fn has(&self, filter: &Filter) -> bool {
+        let mut filters = self.delivery.view().filters.iter();
+        filters.any(|subscribed| subscribed.filter == *filter)
+    }
+}
+
+fn options(asked: &SubscribeFilter, identifier: Option<NonZeroU32>) -> SubscriptionOptions {
+    SubscriptionOptions {
+        at_least_once: asked.qos != QoS::AtMostOnce,
+        no_local: asked.no_local,
+        retain_as_published: asked.retain_as_published,
+        identifier,
+    }
+}
+
+/// Adds a filter to a session that only this process knows, as the mailbox does to a stored one.
+fn add(
+    filters: &mut Vec<SubscribedFilter>,
+    filter: Filter,
+    options: SubscriptionOptions,
+    head: Seq,
+) {
+    let existing = filters
+        .iter_mut()
+        .find(|subscribed| subscribed.filter == filter);
+    match existing {
+        Some(subscribed) => {
+            if options.at_least_once && !subscribed.options.at_least_once {
+                subscribed.start = head;
+            }
+            subscribed.options = options;
+        }
+        None => filters.push(SubscribedFilter {
+            filter,
+            options,
+            start: head,
+        }),
+    }
+}

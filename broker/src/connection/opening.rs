@@ -1,0 +1,196 @@
+//! CONNECT: who this is, and the session that it goes on with.
+
+use super::{Client, Connection, TAKEOVER_MAX, inbound, wall_clock};
+use crate::delivery::Delivery;
+use crate::figures::Connected;
+use crate::inbox::CloseCause;
+use crate::mailbox::apply_one;
+use crate::session::{Ending, INBOUND_QOS2_MAX, InFlight};
+use crate::wire::{ConnAck, ConnAckProperties, Connect, ProtocolVersion, ReasonCode, ServerPacket};
+use belfry_protocol::id::{DeviceId, UserId};
+use belfry_protocol::topic::Topic;
+use belfry_store::mailbox::{Command, Outcome, Refusal, Seq, SessionRow, View};
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+impl Connection {
+    /// Opens the session, or says why not.
+    pub(super) async fn open(&mut self, connect: Connect) -> Option<Ending> {
+        match self.try_open(&connect).await {
+            Ok(()) => None,
+            Err(reason) => {
+                self.write(&ServerPacket::ConnAck(ConnAck {
+                    session_present: false,
+                    reason,
+                    properties: ConnAckProperties::default(),
+                }));
+                // Nothing of it is left to end in order.
+                self.client = None;
+                Some(Ending::Refused(reason))
+            }
+        }
+    }
+
+    async fn try_open(&mut self, connect: &Connect) -> Result<(), ReasonCode> {
+        let broker = self.broker.clone();
+        if connect.authentication_method.is_some() {
+            return Err(ReasonCode::BadAuthenticationMethod);
+        }
+        let (user, device) = self.identify(connect).await?;
+        if let Some(will) = &connect.will {
+            match Topic::parse(user, will.topic.as_str()) {
+                Ok(Topic::Private(_)) => {}
+                _ => return Err(ReasonCode::NotAuthorized),
+            }
+        }
+        let (registration, older) = broker.0.hub.enter(user, device);
+        // It normally leaves at once; if it hangs in the mailbox, this one would too.
+        let _ = tokio::time::timeout(TAKEOVER_MAX, older.gone()).await;
+        if broker.0.draining.is_cancelled() {
+            registration.inbox.close(CloseCause::ShuttingDown);
+        }
+        // Only now: an older connection puts it there as it leaves.
+        let left = broker.0.detached.take(device, Instant::now());
+        let inbox = &registration.inbox;
+        broker.0.hub.set_presence(user, inbox, left.presence);
+        let persistent = !connect.clean_start || self.session.expiry_secs() > 0;
+        let opened = self.open_row(user, device, connect, persistent).await;
+        let (row, present, head) = opened.map_err(|_| ReasonCode::ServerUnavailable)?;
+        let rule = broker.0.settings.release;
+        let delivery = Delivery::attach(View::from(&row), head, rule);
+        let in_flight = if present { left.in_flight } else { Vec::new() };
+        let now = Instant::now();
+        let connected = Connected::new(self.kind, connect.version);
+        self.session.accept(in_flight, &row.inbound_qos2, now);
+        self.client = Some(Box::new(Client {
+            user,
+            device,
+            registration,
+            delivery,
+            persistent,
+            unlogged: VecDeque::new(),
+            allowance: inbound::Allowance::full(
+                now,
+                broker.0.settings.private_publishes_per_second,
+            ),
+            review: None,
+            retry: None,
+            write_deadline: None,
+            _connected: connected,
+        }));
+        let properties = self.properties(connect);
+        self.write(&ServerPacket::ConnAck(ConnAck {
+            session_present: present,
+            reason: ReasonCode::Success,
+            properties,
+        }));
+        self.send_again().await;
+        Ok(())
+    }
+
+    async fn identify(&mut self, connect: &Connect) -> Result<(UserId, DeviceId), ReasonCode> {
+        let wrong = match connect.version {
+            // The contract's code 5; 3.1.1's own code 4 is for malformed names.
+            ProtocolVersion::V311 => ReasonCode::NotAuthorized,
+            ProtocolVersion::V5 => ReasonCode::BadUserNameOrPassword,
+        };
+        let device = connect
+            .client_id
+            .as_str()
+            .parse::<DeviceId>()
+            .map_err(|_| wrong)?;
+        let user = connect.username.as_ref().ok_or(wrong)?;
+        let user = user.as_str().parse::<UserId>().map_err(|_| wrong)?;
+        // Copied: the packet's buffer is not to outlive the packet.
+        let password = connect.password.as_deref().map(Bytes::copy_from_slice);
+        let password = password.ok_or(wrong)?;
+        let directory = &self.broker.0.directory;
+        match directory.authenticate(device, user, password).await {
+            Ok(true) => Ok((user, device)),
+            Ok(false) => Err(wrong),
+            Err(_) => Err(ReasonCode::ServerUnavailable),
+        }
+    }
+
+    async fn open_row(
+        &mut self,
+        user: UserId,
+        device: DeviceId,
+        connect: &Connect,
+        persistent: bool,
+    ) -> Result<(SessionRow, bool, Seq), Refusal> {
+        let mailbox = &*self.broker.0.mailbox;
+        let expiry = Duration::from_secs(self.session.expiry_secs().into());
+        if persistent {
+            let command = Command::OpenSession {
+                user,
+                device,
+                clean: connect.clean_start,
+                expiry,
+            };
+            return match apply_one(mailbox, command).await? {
+                Outcome::Session { row, present, head } => Ok((row, present, head)),
+                _ => Err(Refusal::Unavailable),
+            };
+        }
+        let forget = Command::CloseSession {
+            user,
+            device,
+            expiry: Duration::ZERO,
+        };
+        match apply_one(mailbox, forget).await {
+            Ok(_) | Err(Refusal::UnknownSession) => {}
+            Err(refusal) => return Err(refusal),
+        }
+        let heads = mailbox.heads(vec![user]).await?;
+        let head = heads.first().copied().unwrap_or_default();
+        let row = SessionRow {
+            acked: head,
+            ..SessionRow::default()
+        };
+        Ok((row, false, head))
+    }
+
+    /// What a 5.0 client is told of the server's limits.
+    fn properties(&self, connect: &Connect) -> ConnAckProperties {
+        let settings = &self.broker.0.settings;
+        let expiry = self.session.expiry_secs();
+        let keep_alive_max = settings.keep_alive_secs_max.get();
+        let keep_alive = connect.keep_alive_secs;
+        ConnAckProperties {
+            session_expiry_secs: (expiry != connect.session_expiry_secs).then_some(expiry),
+            receive_maximum: Some(INBOUND_QOS2_MAX),
+            maximum_packet_size: Some(settings.packet_bytes_max),
+            server_keep_alive_secs: (keep_alive == 0 || keep_alive > keep_alive_max)
+                .then_some(keep_alive_max),
+            shared_subscription_available: Some(false),
+            ..ConnAckProperties::default()
+        }
+    }
+
+    /// Sends what an earlier connection left unacknowledged, with DUP and the same packet ids.
+    async fn send_again(&mut self) {
+        let Some(client) = &self.client else { return };
+        let left: Vec<_> = self.session.in_flight().to_vec();
+        let seqs: Vec<_> = left.iter().filter_map(|(_, what)| what.seq()).collect();
+        if seqs.is_empty() {
+            return;
+        }
+        let entries = self.broker.0.mailbox.entries(client.user, seqs).await;
+        // Those that cannot be read now are sent as new ones when they can.
+        let entries = entries.unwrap_or_default();
+        let now = wall_clock();
+        for (packet_id, what) in left {
+            let InFlight::Entry { seq, .. } = what else {
+                continue;
+            };
+            let Some(client) = &self.client else { return };
+            let entry = entries.iter().find(|entry| entry.meta.seq == seq);
+            match entry.filter(|entry| client.delivery.view().owes(&entry.meta, now)) {
+                Some(entry) => self.send_entry_again(packet_id, entry),
+                None => self.session.withdraw(packet_id),
+            }
+        }
+    }
+}

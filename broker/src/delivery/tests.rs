@@ -1,0 +1,296 @@
+use super::*;
+use crate::presence::Presence;
+use belfry_protocol::push::Urgency;
+use belfry_store::mailbox::{Content, SubscriptionOptions};
+use bytes::Bytes;
+
+const HERE: Situation = Situation {
+    own: Presence::Active,
+    any_active: true,
+};
+const AWAY: Situation = Situation {
+    own: Presence::Away,
+    any_active: false,
+};
+const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+
+fn permission() -> PermissionId {
+    PermissionId::from_bytes([4; 16])
+}
+
+fn meta(seq: u64) -> EntryMeta {
+    EntryMeta {
+        seq: Seq(seq),
+        content: Content::Notification {
+            id: belfry_protocol::id::NotificationId::from_bytes([9; 16]),
+            permission: permission(),
+            urgency: Urgency::Normal,
+            muted: false,
+        },
+        sent: NOW,
+        expires: Timestamp::NEVER,
+        seen: false,
+    }
+}
+
+fn filter(filter: Filter, at_least_once: bool) -> SubscribedFilter {
+    SubscribedFilter {
+        filter,
+        options: SubscriptionOptions {
+            at_least_once,
+            no_local: false,
+            retain_as_published: false,
+            identifier: None,
+        },
+        start: Seq(0),
+    }
+}
+
+fn delivery(rule: ReleaseRule) -> Delivery {
+    let view = View {
+        filters: vec![filter(Filter::Notifications, true)],
+        acked: Seq(0),
+        holes: Vec::new(),
+    };
+    Delivery::attach(view, Seq(0), rule)
+}
+
+fn hold_while_away(_: Parcel, situation: Situation, now: Timestamp) -> Release {
+    match situation.own {
+        Presence::Active => Release::Send,
+        Presence::Away => Release::HoldUntil(now.plus(std::time::Duration::from_secs(30))),
+    }
+}
+
+fn live(topic: Topic, publisher: Option<DeviceId>) -> Live {
+    Live {
+        topic,
+        properties: Bytes::new(),
+        payload: Bytes::new(),
+        publisher,
+        retain: false,
+        at_least_once: false,
+        urgency: None,
+        expires: None,
+    }
+}
+
+fn none(_: Seq) -> bool {
+    false
+}
+
+#[test]
+fn the_next_hint_is_taken_a_later_one_sends_to_the_mailbox_and_an_earlier_one_is_old() {
+    let mut delivery = delivery(crate::presence::release);
+    assert!(delivery.is_live());
+    assert_eq!(
+        delivery.hint(&meta(1), false, none, HERE, NOW),
+        Verdict::Send
+    );
+    assert_eq!(
+        delivery.hint(&meta(1), false, none, HERE, NOW),
+        Verdict::PassOver
+    );
+    assert_eq!(
+        delivery.hint(&meta(3), false, none, HERE, NOW),
+        Verdict::Behind
+    );
+    assert!(!delivery.is_live());
+    // The one between was lost, so nothing may overtake it.
+    assert_eq!(
+        delivery.hint(&meta(2), false, none, HERE, NOW),
+        Verdict::Behind
+    );
+    assert_eq!(delivery.position(), Seq(1));
+    assert_eq!(delivery.read(&meta(2), none, HERE, NOW), Verdict::Send);
+    assert_eq!(delivery.read(&meta(3), none, HERE, NOW), Verdict::Send);
+    delivery.page_read(Seq(3), Seq(3));
+    assert!(delivery.is_live());
+    assert_eq!(
+        delivery.hint(&meta(4), false, none, HERE, NOW),
+        Verdict::Send
+    );
+}
+
+#[test]
+fn what_is_not_owed_is_passed_over_and_counts_as_considered() {
+    let mut delivery = delivery(crate::presence::release);
+    let mut expired = meta(1);
+    expired.expires = NOW;
+    assert_eq!(
+        delivery.hint(&expired, false, none, HERE, NOW),
+        Verdict::PassOver
+    );
+    let mut seen = meta(2);
+    seen.seen = true;
+    assert_eq!(
+        delivery.hint(&seen, false, none, HERE, NOW),
+        Verdict::PassOver
+    );
+    delivery.forget(permission());
+    assert_eq!(
+        delivery.hint(&meta(3), false, none, HERE, NOW),
+        Verdict::Send
+    );
+    assert!(delivery.is_live());
+}
+
+#[test]
+fn a_revoked_permission_takes_its_exact_filter_away() {
+    let mut delivery = delivery(crate::presence::release);
+    let exact = filter(Filter::Notification(permission()), true);
+    delivery.set_filters(vec![exact], Seq(0));
+    assert_eq!(
+        delivery.hint(&meta(1), false, none, HERE, NOW),
+        Verdict::Send
+    );
+    delivery.forget(permission());
+    assert_eq!(
+        delivery.hint(&meta(2), false, none, HERE, NOW),
+        Verdict::PassOver
+    );
+}
+
+#[test]
+fn it_attaches_below_the_first_hole() {
+    let view = View {
+        filters: vec![filter(Filter::Notifications, true)],
+        acked: Seq(10),
+        holes: vec![Seq(4), Seq(8)],
+    };
+    let mut delivery = Delivery::attach(view, Seq(12), crate::presence::release);
+    assert_eq!(delivery.position(), Seq(3));
+    let sent = |seq: Seq| seq == Seq(8);
+    assert_eq!(delivery.read(&meta(4), sent, HERE, NOW), Verdict::Send);
+    assert_eq!(delivery.read(&meta(6), sent, HERE, NOW), Verdict::PassOver);
+    assert_eq!(delivery.read(&meta(8), sent, HERE, NOW), Verdict::Wait);
+    assert_eq!(delivery.read(&meta(11), sent, HERE, NOW), Verdict::Send);
+}
+
+#[test]
+fn settling_out_of_order_leaves_holes_that_later_ones_fill() {
+    let mut delivery = delivery(crate::presence::release);
+    let in_flight = |seqs: &'static [u64]| seqs.iter().copied().map(Seq);
+    delivery.settle(Seq(3), in_flight(&[1, 2, 5]));
+    assert_eq!(delivery.view().acked, Seq(3));
+    assert_eq!(delivery.view().holes, [Seq(1), Seq(2)]);
+    delivery.settle(Seq(1), in_flight(&[2, 5]));
+    assert_eq!(delivery.view().holes, [Seq(2)]);
+    delivery.settle(Seq(5), in_flight(&[2]));
+    assert_eq!(delivery.view().holes, [Seq(2)]);
+    delivery.settle(Seq(2), in_flight(&[]));
+    assert_eq!(delivery.view().holes, []);
+    assert_eq!(delivery.view().acked, Seq(5));
+}
+
+#[test]
+fn a_held_entry_is_skipped_and_goes_out_on_release_with_its_own_seq() {
+    let mut delivery = delivery(hold_while_away);
+    assert_eq!(
+        delivery.hint(&meta(1), false, none, AWAY, NOW),
+        Verdict::Wait
+    );
+    assert_eq!(
+        delivery.hint(&meta(2), false, none, HERE, NOW),
+        Verdict::Send
+    );
+    delivery.settle(Seq(2), std::iter::empty());
+    assert_eq!(delivery.view().holes, [Seq(1)]);
+
+    let due_at = delivery.next_due().expect("one is held");
+    assert_eq!(due_at, NOW.plus(std::time::Duration::from_secs(30)));
+    assert_eq!(delivery.due(NOW, None, 10), []);
+    assert_eq!(delivery.due(due_at, None, 10), [Seq(1)]);
+    // Somebody came back before that.
+    assert_eq!(delivery.due(NOW, Some(Seq(0)), 10), [Seq(1)]);
+    assert_eq!(delivery.due(NOW, Some(Seq(1)), 10), []);
+
+    assert_eq!(delivery.reconsider(&meta(1), AWAY, NOW), Verdict::Wait);
+    assert_eq!(delivery.reconsider(&meta(1), HERE, NOW), Verdict::Send);
+    assert_eq!(delivery.next_due(), None);
+    delivery.settle(Seq(1), std::iter::empty());
+    assert_eq!(delivery.view().holes, []);
+}
+
+#[test]
+fn a_held_entry_that_was_withdrawn_is_forgotten() {
+    let mut delivery = delivery(hold_while_away);
+    delivery.hint(&meta(1), false, none, AWAY, NOW);
+    delivery.hint(&meta(2), false, none, HERE, NOW);
+    delivery.settle(Seq(2), std::iter::empty());
+    delivery.gone(Seq(1));
+    assert_eq!(delivery.next_due(), None);
+    assert_eq!(delivery.view().holes, []);
+}
+
+#[test]
+fn the_first_filters_start_at_the_head() {
+    let view = View::default();
+    let mut delivery = Delivery::attach(view, Seq(5), crate::presence::release);
+    let mut notifications = filter(Filter::Notifications, true);
+    notifications.start = Seq(9);
+    delivery.set_filters(vec![notifications], Seq(9));
+    assert!(delivery.is_live());
+    assert_eq!(
+        delivery.hint(&meta(9), false, none, HERE, NOW),
+        Verdict::PassOver
+    );
+    assert_eq!(
+        delivery.hint(&meta(10), false, none, HERE, NOW),
+        Verdict::Send
+    );
+}
+
+#[test]
+fn qos_0_filters_get_what_passes_by_once() {
+    let mut delivery = delivery(hold_while_away);
+    delivery.set_filters(vec![filter(Filter::Everything, false)], Seq(0));
+    assert_eq!(
+        delivery.hint(&meta(1), false, none, HERE, NOW),
+        Verdict::SendOnce
+    );
+    assert_eq!(
+        delivery.hint(&meta(2), false, none, AWAY, NOW),
+        Verdict::PassOver
+    );
+    assert_eq!(delivery.next_due(), None);
+}
+
+#[test]
+fn a_device_does_not_get_its_own_where_it_said_so() {
+    let own = DeviceId::from_bytes([1; 16]);
+    let topic = belfry_protocol::topic::PrivateTopic::new("a").expect("valid");
+    let mut delivery = delivery(crate::presence::release);
+    let mut quiet = filter(Filter::Private("#".into()), true);
+    quiet.options.no_local = true;
+    delivery.set_filters(vec![quiet.clone()], Seq(0));
+    let mut entry = meta(1);
+    entry.content = Content::Private {
+        topic: topic.clone(),
+        properties: Bytes::new(),
+    };
+    assert_eq!(
+        delivery.hint(&entry, true, none, HERE, NOW),
+        Verdict::Settle
+    );
+    entry.seq = Seq(2);
+    assert_eq!(delivery.hint(&entry, false, none, HERE, NOW), Verdict::Send);
+    let message = live(Topic::Private(topic.clone()), Some(own));
+    assert_eq!(delivery.live(&message, own, HERE, NOW), Verdict::PassOver);
+    let other = live(Topic::Private(topic), None);
+    assert_eq!(delivery.live(&other, own, HERE, NOW), Verdict::SendOnce);
+    delivery.set_filters(vec![quiet, filter(Filter::Everything, true)], Seq(0));
+    entry.seq = Seq(3);
+    assert_eq!(delivery.hint(&entry, true, none, HERE, NOW), Verdict::Send);
+}
+
+#[test]
+fn what_is_never_stored_is_not_held_but_missed() {
+    let own = DeviceId::from_bytes([1; 16]);
+    let delivery = delivery(hold_while_away);
+    let message = live(Topic::Notification(permission()), None);
+    assert_eq!(delivery.live(&message, own, HERE, NOW), Verdict::SendOnce);
+    assert_eq!(delivery.live(&message, own, AWAY, NOW), Verdict::PassOver);
+    let event = live(Topic::Events, None);
+    assert_eq!(delivery.live(&event, own, HERE, NOW), Verdict::PassOver);
+}

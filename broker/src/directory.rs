@@ -1,0 +1,32 @@
+//! What the broker asks of the directory of devices and permissions.
+
+use belfry_protocol::id::{DeviceId, PermissionId, UserId};
+use bytes::Bytes;
+use std::future::Future;
+use std::pin::Pin;
+
+/// A future that owns what it works on or borrows it for `'a`.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The directory cannot answer now; a client may try again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the directory is unavailable")]
+pub struct Unavailable;
+
+/// Who may connect, and to which exact notification topics.
+pub trait DeviceDirectory: Send + Sync + 'static {
+    /// Whether this device belongs to this user, has this password and is not blocked.
+    fn authenticate(
+        &self,
+        device: DeviceId,
+        user: UserId,
+        password: Bytes,
+    ) -> BoxFuture<'_, Result<bool, Unavailable>>;
+
+    /// Whether the permission is the user's and not revoked.
+    fn owns_permission(
+        &self,
+        user: UserId,
+        permission: PermissionId,
+    ) -> BoxFuture<'_, Result<bool, Unavailable>>;
+}

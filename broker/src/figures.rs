@@ -1,0 +1,67 @@
+//! The broker's numbers on `/metrics`. No label names a user, a device or a site.
+
+use crate::wire::ProtocolVersion;
+use belfry_protocol::time::Timestamp;
+use metrics::{counter, gauge, histogram};
+
+/// What a connection came over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TransportKind {
+    /// MQTT over TCP.
+    Tcp,
+    /// MQTT over TLS.
+    Tls,
+    /// MQTT over WebSocket, whatever is below it.
+    WebSocket,
+}
+
+impl TransportKind {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::WebSocket => "websocket",
+        }
+    }
+}
+
+/// A connected device in `belfry_connected_devices`; dropping it takes it out.
+pub(crate) struct Connected {
+    transport: TransportKind,
+    version: ProtocolVersion,
+}
+
+impl Connected {
+    pub(crate) fn new(transport: TransportKind, version: ProtocolVersion) -> Self {
+        let connected = Self { transport, version };
+        connected.gauge().increment(1.0);
+        connected
+    }
+
+    fn gauge(&self) -> metrics::Gauge {
+        let version = match self.version {
+            ProtocolVersion::V311 => "3.1.1",
+            ProtocolVersion::V5 => "5.0",
+        };
+        let transport = self.transport.label();
+        gauge!("belfry_connected_devices", "transport" => transport, "version" => version)
+    }
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.gauge().decrement(1.0);
+    }
+}
+
+/// An entry was written to a device for the first time on its connection.
+pub(crate) fn delivered(sent: Timestamp, now: Timestamp) {
+    counter!("belfry_delivered_total").increment(1);
+    histogram!("belfry_delivery_seconds").record(now.since(sent).as_secs_f64());
+}
+
+/// A device acknowledged an entry.
+pub(crate) fn acknowledged(sent: Timestamp, now: Timestamp) {
+    counter!("belfry_acknowledged_total").increment(1);
+    histogram!("belfry_acknowledgement_seconds").record(now.since(sent).as_secs_f64());
+}

@@ -1,0 +1,298 @@
+//! Who is connected here, and the way from a commit to their inboxes.
+//!
+//! Made before the mailbox, which is given [`Hub::commit_listener`] when it is opened. What the
+//! listener is told goes over the bus and comes back to [`Hub::dispatch`], so that in a cluster
+//! another bus can carry it to the node where the user is.
+
+use crate::bus::Bus;
+use crate::inbox::{CloseCause, Inbox};
+use crate::notice::{Live, Notice};
+use crate::presence::{Presence, Situation};
+use belfry_protocol::event::Event;
+use belfry_protocol::id::{DeviceId, UserId};
+use belfry_protocol::shard::{BUCKETS, bucket};
+use belfry_protocol::topic::Topic;
+use belfry_store::mailbox::{Commit, CommitListener, Seq};
+use bytes::Bytes;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
+
+/// The connected devices of this process. Cheap to clone.
+#[derive(Clone)]
+pub struct Hub(Arc<Inner>);
+
+struct Inner {
+    registry: Arc<Registry>,
+    bus: Bus,
+}
+
+/// The users of one bucket with their connections.
+type Users = HashMap<UserId, Vec<Slot>>;
+
+/// Connections by user. Locked by bucket, so that one busy user does not stop all the others.
+pub(crate) struct Registry {
+    buckets: Vec<Mutex<Users>>,
+}
+
+struct Slot {
+    inbox: Arc<Inbox>,
+    /// Dropped by the connection when it has left the mailbox in order.
+    gone: watch::Receiver<()>,
+}
+
+/// A connection's place in the registry; dropping it leaves.
+pub(crate) struct Registration {
+    registry: Arc<Registry>,
+    user: UserId,
+    pub(crate) inbox: Arc<Inbox>,
+    _here: watch::Sender<()>,
+}
+
+/// Resolves when an older connection of the device has left.
+pub(crate) struct Older(Option<watch::Receiver<()>>);
+
+impl Older {
+    pub(crate) async fn gone(self) {
+        if let Some(mut gone) = self.0 {
+            // It only ever reports that its sender was dropped.
+            let _ = gone.changed().await;
+        }
+    }
+}
+
+impl Hub {
+    /// A hub with its bus running.
+    pub fn start() -> Self {
+        let registry = Arc::new(Registry {
+            buckets: (0..BUCKETS).map(|_| Mutex::default()).collect(),
+        });
+        let bus = Bus::start(Arc::clone(&registry));
+        Self(Arc::new(Inner { registry, bus }))
+    }
+
+    /// What the mailbox is to tell of its commits.
+    pub fn commit_listener(&self) -> CommitListener {
+        let hub = self.clone();
+        Box::new(move |commits| {
+            for commit in commits {
+                hub.committed(commit);
+            }
+        })
+    }
+
+    fn committed(&self, commit: Commit) {
+        match commit {
+            Commit::Stored {
+                user,
+                entry,
+                publisher,
+            } => self.0.bus.publish(Notice::Stored {
+                user,
+                entry,
+                publisher,
+            }),
+            Commit::Seen { user, ids } => {
+                self.publish_event(user, &Event::NotificationSeen { ids });
+            }
+            Commit::Withdrawn {
+                user,
+                id,
+                replaced: false,
+            } => self.publish_event(user, &Event::NotificationWithdrawn { id }),
+            // The one that replaces it is told of by itself.
+            Commit::Withdrawn { replaced: true, .. } => {}
+            Commit::Revoked { user, permission } => {
+                self.0.bus.publish(Notice::Forget { user, permission });
+            }
+        }
+    }
+
+    pub(crate) fn publish(&self, notice: Notice) {
+        self.0.bus.publish(notice);
+    }
+
+    pub(crate) fn publish_event(&self, user: UserId, event: &Event) {
+        self.0.bus.publish(Notice::Live {
+            user,
+            message: Live {
+                topic: Topic::Events,
+                properties: Bytes::new(),
+                payload: event.to_json().into(),
+                publisher: None,
+                retain: false,
+                at_least_once: false,
+                urgency: None,
+                expires: None,
+            },
+        });
+    }
+
+    /// Enters a connection. An older one of the same device is told to end.
+    pub(crate) fn enter(&self, user: UserId, device: DeviceId) -> (Registration, Older) {
+        let inbox = Arc::new(Inbox::new(device));
+        let (here, gone) = watch::channel(());
+        let mut users = self.0.registry.lock(user);
+        let slots = users.entry(user).or_default();
+        let older = slots.iter().rev().find(|slot| slot.inbox.device == device);
+        let older = Older(older.map(|slot| slot.gone.clone()));
+        for slot in slots.iter().filter(|slot| slot.inbox.device == device) {
+            slot.inbox.close(CloseCause::TakenOver);
+        }
+        slots.push(Slot {
+            inbox: Arc::clone(&inbox),
+            gone,
+        });
+        drop(users);
+        let registration = Registration {
+            registry: Arc::clone(&self.0.registry),
+            user,
+            inbox,
+            _here: here,
+        };
+        (registration, older)
+    }
+
+    pub(crate) fn situation(&self, user: UserId, own: Presence) -> Situation {
+        let users = self.0.registry.lock(user);
+        let any_active = users.get(&user).is_some_and(|slots| {
+            let active = |slot: &Slot| slot.inbox.presence() == Presence::Active;
+            slots.iter().any(active)
+        });
+        Situation { own, any_active }
+    }
+
+    pub(crate) fn set_presence(&self, user: UserId, inbox: &Inbox, presence: Presence) {
+        if inbox.presence() == presence {
+            return;
+        }
+        inbox.set_presence(presence);
+        self.0.registry.situation_changed(user);
+    }
+
+    pub(crate) fn online(&self, user: UserId) -> Vec<(DeviceId, Presence)> {
+        let users = self.0.registry.lock(user);
+        let slots = users.get(&user).map(Vec::as_slice).unwrap_or_default();
+        slots
+            .iter()
+            .map(|slot| (slot.inbox.device, slot.inbox.presence()))
+            .collect()
+    }
+
+    /// Ends the user's connections, or those of one device.
+    pub(crate) fn close(&self, user: UserId, device: Option<DeviceId>, cause: CloseCause) {
+        let users = self.0.registry.lock(user);
+        for slot in users.get(&user).map(Vec::as_slice).unwrap_or_default() {
+            if device.is_none_or(|device| slot.inbox.device == device) {
+                slot.inbox.close(cause);
+            }
+        }
+    }
+
+    pub(crate) fn close_all(&self, cause: CloseCause) {
+        for users in &self.0.registry.buckets {
+            let users = users.lock().unwrap_or_else(PoisonError::into_inner);
+            for slot in users.values().flatten() {
+                slot.inbox.close(cause);
+            }
+        }
+    }
+
+    /// The connected users of one bucket.
+    pub(crate) fn connected(&self, bucket: u16) -> Vec<UserId> {
+        let users = self.0.registry.buckets.get(usize::from(bucket));
+        users.map_or_else(Vec::new, |users| {
+            let users = users.lock().unwrap_or_else(PoisonError::into_inner);
+            users.keys().copied().collect()
+        })
+    }
+
+    pub(crate) fn reached(&self, user: UserId, head: Seq) {
+        let users = self.0.registry.lock(user);
+        for slot in users.get(&user).map(Vec::as_slice).unwrap_or_default() {
+            slot.inbox.reached(head);
+        }
+    }
+
+    /// Resolves to a bucket whose hints were in part lost, so that it is swept at once.
+    pub(crate) async fn jumped(&self) -> u16 {
+        self.0.bus.jumped().await
+    }
+}
+
+impl Registry {
+    fn lock(&self, user: UserId) -> MutexGuard<'_, Users> {
+        // `bucket` is below `BUCKETS` by its definition.
+        self.buckets[usize::from(bucket(user))]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands what came over the bus to the connections that it is for.
+    pub(crate) fn dispatch(&self, notice: Notice) {
+        let user = notice.user();
+        let users = self.lock(user);
+        let Some(slots) = users.get(&user) else {
+            return;
+        };
+        let notice = Arc::new(notice);
+        for slot in slots {
+            slot.inbox.push(&notice);
+        }
+    }
+
+    fn situation_changed(&self, user: UserId) {
+        let users = self.lock(user);
+        for slot in users.get(&user).map(Vec::as_slice).unwrap_or_default() {
+            slot.inbox.situation_changed();
+        }
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let mut users = self.registry.lock(self.user);
+        if let Some(slots) = users.get_mut(&self.user) {
+            slots.retain(|slot| !Arc::ptr_eq(&slot.inbox, &self.inbox));
+            if slots.is_empty() {
+                users.remove(&self.user);
+            }
+        }
+        drop(users);
+        self.registry.situation_changed(self.user);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_device_entering_twice_ends_its_older_connection() {
+        let hub = Hub::start();
+        let user = UserId::from_bytes([1; 16]);
+        let device = DeviceId::from_bytes([2; 16]);
+        let (first, none) = hub.enter(user, device);
+        none.gone().await;
+        let (_second, older) = hub.enter(user, device);
+        assert_eq!(first.inbox.take().close, Some(CloseCause::TakenOver));
+        drop(first);
+        older.gone().await;
+        assert_eq!(hub.online(user), [(device, Presence::Active)]);
+    }
+
+    #[tokio::test]
+    async fn a_user_is_active_while_one_connected_device_is() {
+        let hub = Hub::start();
+        let user = UserId::from_bytes([1; 16]);
+        let (away, _) = hub.enter(user, DeviceId::from_bytes([2; 16]));
+        hub.set_presence(user, &away.inbox, Presence::Away);
+        let (active, _) = hub.enter(user, DeviceId::from_bytes([3; 16]));
+        assert!(hub.situation(user, Presence::Away).any_active);
+        drop(active);
+        assert!(!hub.situation(user, Presence::Away).any_active);
+        assert!(away.inbox.take().situation_changed);
+        drop(away);
+        assert!(hub.connected(bucket(user)).is_empty());
+    }
+}

@@ -1,0 +1,219 @@
+//! What waits for one connection: a bounded queue that costs nothing while it is empty.
+//!
+//! Not a channel: a channel keeps a block of slots for each idle connection, and cannot forget what
+//! it holds when the connection falls behind. A full inbox drops what comes and remembers only how
+//! far the log has got, since the mailbox has it all.
+
+use crate::notice::Notice;
+use crate::presence::Presence;
+use belfry_protocol::id::{DeviceId, PermissionId};
+use belfry_store::mailbox::Seq;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+
+/// Notices that wait for one connection: two windows' worth, after which reading the mailbox in
+/// pages is the cheaper way to catch up.
+const NOTICES_MAX: usize = 64;
+/// Bytes that those notices keep alive.
+const NOTICES_BYTES_MAX: usize = 256 * 1024;
+
+/// Why the server ends a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseCause {
+    /// The same device connected again.
+    TakenOver,
+    /// The server stops.
+    ShuttingDown,
+    /// The device was removed, its user blocked, or an operator said so.
+    Administrative,
+}
+
+/// One connection's inbox, shared between it and the registry.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    pub(crate) device: DeviceId,
+    state: Mutex<State>,
+    wake: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    notices: VecDeque<Arc<Notice>>,
+    bytes: usize,
+    slow: bool,
+    head: Seq,
+    close: Option<CloseCause>,
+    forget: Vec<PermissionId>,
+    presence: Presence,
+    situation_changed: bool,
+}
+
+/// What an inbox held.
+#[derive(Debug, Default)]
+pub(crate) struct Mail {
+    /// What to look at, oldest first.
+    pub(crate) notices: VecDeque<Arc<Notice>>,
+    /// The log reaches at least this far.
+    pub(crate) head: Seq,
+    /// The connection is to end.
+    pub(crate) close: Option<CloseCause>,
+    /// Exact filters that are to go.
+    pub(crate) forget: Vec<PermissionId>,
+    /// The presence of a device of the user changed.
+    pub(crate) situation_changed: bool,
+}
+
+impl Inbox {
+    pub(crate) fn new(device: DeviceId) -> Self {
+        Self {
+            device,
+            state: Mutex::new(State {
+                notices: VecDeque::new(),
+                bytes: 0,
+                slow: false,
+                head: Seq(0),
+                close: None,
+                forget: Vec::new(),
+                presence: Presence::default(),
+                situation_changed: false,
+            }),
+            wake: Notify::new(),
+        }
+    }
+
+    /// Resolves when there may be something to [`Inbox::take`].
+    pub(crate) async fn filled(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Takes all that waits.
+    pub(crate) fn take(&self) -> Mail {
+        let mut state = self.lock();
+        state.bytes = 0;
+        Mail {
+            notices: std::mem::take(&mut state.notices),
+            head: state.head,
+            close: state.close,
+            forget: std::mem::take(&mut state.forget),
+            situation_changed: std::mem::take(&mut state.situation_changed),
+        }
+    }
+
+    /// A slow connection takes no notices: the inbox only remembers how far the log is.
+    pub(crate) fn set_slow(&self, slow: bool) {
+        self.lock().slow = slow;
+    }
+
+    pub(crate) fn push(&self, notice: &Arc<Notice>) {
+        let mut state = self.lock();
+        match &**notice {
+            Notice::Forget { permission, .. } => {
+                if !state.forget.contains(permission) {
+                    state.forget.push(*permission);
+                }
+            }
+            Notice::Stored { .. } | Notice::Live { .. } => {
+                let seq = match &**notice {
+                    Notice::Stored { entry, .. } => entry.meta.seq,
+                    _ => Seq(0),
+                };
+                state.head = state.head.max(seq);
+                let fits = state.notices.len() < NOTICES_MAX
+                    && state.bytes + notice.weight() <= NOTICES_BYTES_MAX;
+                if state.slow {
+                    return;
+                }
+                if fits {
+                    state.bytes += notice.weight();
+                    state.notices.push_back(Arc::clone(notice));
+                }
+            }
+        }
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// The log reaches this far, whatever was heard of.
+    pub(crate) fn reached(&self, head: Seq) {
+        let mut state = self.lock();
+        if state.head < head {
+            state.head = head;
+            drop(state);
+            self.wake.notify_one();
+        }
+    }
+
+    pub(crate) fn close(&self, cause: CloseCause) {
+        self.lock().close.get_or_insert(cause);
+        self.wake.notify_one();
+    }
+
+    pub(crate) fn presence(&self) -> Presence {
+        self.lock().presence
+    }
+
+    pub(crate) fn set_presence(&self, presence: Presence) {
+        self.lock().presence = presence;
+    }
+
+    pub(crate) fn situation_changed(&self) {
+        self.lock().situation_changed = true;
+        self.wake.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use belfry_protocol::id::UserId;
+    use belfry_protocol::topic::Topic;
+    use bytes::Bytes;
+
+    fn live(bytes: usize) -> Arc<Notice> {
+        Arc::new(Notice::Live {
+            user: UserId::from_bytes([1; 16]),
+            message: crate::notice::Live {
+                topic: Topic::Events,
+                properties: Bytes::new(),
+                payload: vec![0; bytes].into(),
+                publisher: None,
+                retain: false,
+                at_least_once: false,
+                urgency: None,
+                expires: None,
+            },
+        })
+    }
+
+    #[test]
+    fn it_is_bounded_in_count_and_in_bytes() {
+        let check = |bytes, expected| {
+            let inbox = Inbox::new(DeviceId::from_bytes([2; 16]));
+            for _ in 0..1_000 {
+                inbox.push(&live(bytes));
+            }
+            assert_eq!(inbox.take().notices.len(), expected, "{bytes}");
+            inbox.push(&live(bytes));
+            assert_eq!(inbox.take().notices.len(), 1, "{bytes}");
+        };
+        check(10, NOTICES_MAX);
+        check(64 * 1024, 4);
+    }
+
+    #[test]
+    fn a_slow_one_takes_no_messages_but_is_told_to_end() {
+        let inbox = Inbox::new(DeviceId::from_bytes([2; 16]));
+        inbox.set_slow(true);
+        inbox.push(&live(1));
+        inbox.close(CloseCause::TakenOver);
+        inbox.close(CloseCause::ShuttingDown);
+        let mail = inbox.take();
+        assert!(mail.notices.is_empty());
+        assert_eq!(mail.close, Some(CloseCause::TakenOver));
+    }
+}

@@ -1,0 +1,70 @@
+//! What travels on the bus to the connections of one user.
+
+use belfry_protocol::id::{DeviceId, PermissionId, UserId};
+use belfry_protocol::push::Urgency;
+use belfry_protocol::time::Timestamp;
+use belfry_protocol::topic::Topic;
+use belfry_store::mailbox::Entry;
+use bytes::Bytes;
+
+/// "Look now", with what there is to see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Notice {
+    /// An entry became durable.
+    Stored {
+        user: UserId,
+        entry: Entry,
+        /// Who published it, for No Local.
+        publisher: Option<DeviceId>,
+    },
+    /// Something that is never stored.
+    Live { user: UserId, message: Live },
+    /// Exact filters on this permission are to go.
+    Forget {
+        user: UserId,
+        permission: PermissionId,
+    },
+}
+
+impl Notice {
+    /// Whose connections it is for.
+    pub(crate) fn user(&self) -> UserId {
+        match self {
+            Self::Stored { user, .. } | Self::Live { user, .. } | Self::Forget { user, .. } => {
+                *user
+            }
+        }
+    }
+
+    /// The bytes that it keeps alive while it waits.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::Stored { entry, .. } => entry.payload.len(),
+            Self::Live { message, .. } => message.payload.len() + message.properties.len(),
+            Self::Forget { .. } => 0,
+        }
+    }
+}
+
+/// A message for who is connected now: an event, a `TTL: 0` notification, or what the private space
+/// does not store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Live {
+    /// Where.
+    pub(crate) topic: Topic,
+    /// Forwardable properties.
+    pub(crate) properties: Bytes,
+    /// What.
+    pub(crate) payload: Bytes,
+    /// Who published it, for No Local.
+    pub(crate) publisher: Option<DeviceId>,
+    /// Whether it was published with RETAIN, for Retain As Published; on a message that answers a
+    /// SUBSCRIBE it is sent as it is.
+    pub(crate) retain: bool,
+    /// Whether a QoS 1 filter gets it at QoS 1.
+    pub(crate) at_least_once: bool,
+    /// The urgency of a notification, for the away rule.
+    pub(crate) urgency: Option<Urgency>,
+    /// When it is no use any more.
+    pub(crate) expires: Option<Timestamp>,
+}

@@ -1,0 +1,390 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+use crate::wire::WireStr;
+use bytes::Bytes;
+use proptest::prelude::*;
+use std::collections::HashSet;
+
+const WINDOW: u16 = 4;
+
+fn limits() -> Limits {
+    Limits {
+        window: NonZeroU16::new(WINDOW).unwrap(),
+        keep_alive_secs_max: NonZeroU16::new(600).unwrap(),
+        session_expiry_secs_max: 1_000,
+        connect_timeout: Duration::from_secs(5),
+    }
+}
+
+fn id(id: u16) -> NonZeroU16 {
+    NonZeroU16::new(id).unwrap()
+}
+
+fn ack(packet_id: u16) -> Ack {
+    Ack {
+        packet_id: id(packet_id),
+        reason: ReasonCode::Success,
+    }
+}
+
+fn text(text: &str) -> WireStr {
+    WireStr::new(Bytes::copy_from_slice(text.as_bytes())).unwrap()
+}
+
+fn connect(version: ProtocolVersion) -> Box<Connect> {
+    Box::new(Connect {
+        version,
+        clean_start: false,
+        keep_alive_secs: 10,
+        client_id: text("device"),
+        username: None,
+        password: None,
+        will: None,
+        session_expiry_secs: 100,
+        receive_maximum: id(u16::MAX),
+        maximum_packet_size: None,
+        topic_alias_maximum: 0,
+        request_response_information: false,
+        request_problem_information: true,
+        authentication_method: None,
+    })
+}
+
+fn publish(qos: QoS, packet_id: Option<u16>) -> ClientPacket {
+    ClientPacket::Publish(Box::new(Publish {
+        dup: false,
+        qos,
+        retain: false,
+        topic: text("t"),
+        packet_id: packet_id.map(id),
+        topic_alias: None,
+        message_expiry_secs: None,
+        forwardable: Bytes::new(),
+        payload: Bytes::new(),
+    }))
+}
+
+fn disconnect(reason: ReasonCode, session_expiry_secs: Option<u32>) -> ClientPacket {
+    ClientPacket::Disconnect(Disconnect {
+        reason,
+        session_expiry_secs,
+    })
+}
+
+fn entry(seq: u64) -> InFlight {
+    InFlight::Entry {
+        seq: Seq(seq),
+        sent: Timestamp::default(),
+    }
+}
+
+fn connected_with(connect: Box<Connect>, now: Instant) -> Session {
+    let mut session = Session::new(limits(), now);
+    let action = session.receive(ClientPacket::Connect(connect), now);
+    assert!(matches!(action, Action::Connect(_)), "{action:?}");
+    session.accept(Vec::new(), &[], now);
+    session
+}
+
+fn connected(version: ProtocolVersion) -> (Session, Instant) {
+    let now = Instant::now();
+    (connected_with(connect(version), now), now)
+}
+
+fn ends(action: Action, reason: ReasonCode) {
+    assert_eq!(action, Action::End(Ending::Refused(reason)));
+}
+
+#[test]
+fn the_window_is_the_smaller_of_both_sides() {
+    let now = Instant::now();
+    let check = |receive_maximum, expected| {
+        let mut asked = connect(ProtocolVersion::V5);
+        asked.receive_maximum = id(receive_maximum);
+        let mut session = connected_with(asked, now);
+        let sent = (1..100).map_while(|seq| session.send(entry(seq))).count();
+        assert_eq!(sent, expected, "{receive_maximum}");
+    };
+    check(1, 1);
+    check(3, 3);
+    check(u16::MAX, usize::from(WINDOW));
+}
+
+#[test]
+fn an_acknowledgement_frees_the_window_and_settles_what_was_sent() {
+    let (mut session, now) = connected(ProtocolVersion::V311);
+    let first = session.send(entry(7)).unwrap();
+    assert!(session.is_in_flight(Seq(7)));
+    let settled = session.receive(ClientPacket::PubAck(ack(first.get())), now);
+    assert_eq!(settled, Action::Settled(entry(7)));
+    let again = session.receive(ClientPacket::PubAck(ack(first.get())), now);
+    assert_eq!(again, Action::Nothing);
+    assert_eq!(session.window_free(), usize::from(WINDOW));
+}
+
+#[test]
+fn packet_ids_go_round_past_those_in_use() {
+    let (mut session, now) = connected(ProtocolVersion::V5);
+    let kept = session.send(entry(1)).unwrap();
+    let mut seen = HashSet::from([kept]);
+    for seq in 2..70_000 {
+        let sent = session.send(entry(seq)).unwrap();
+        assert_ne!(sent, kept);
+        seen.insert(sent);
+        session.receive(ClientPacket::PubAck(ack(sent.get())), now);
+    }
+    assert_eq!(seen.len(), usize::from(u16::MAX));
+}
+
+#[test]
+fn keep_alive_is_one_and_a_half_times_what_was_agreed() {
+    let check = |version, asked: u16, secs: Option<f64>| {
+        let now = Instant::now();
+        let mut packet = connect(version);
+        packet.keep_alive_secs = asked;
+        let mut session = connected_with(packet, now);
+        let deadline = session.deadline().map(|deadline| deadline - now);
+        assert_eq!(deadline.map(|deadline| deadline.as_secs_f64()), secs);
+        if let Some(deadline) = deadline {
+            let early = session.overdue(now + deadline - Duration::from_millis(1));
+            assert_eq!(early, Action::Nothing);
+            session.receive(ClientPacket::PingReq, now + Duration::from_secs(1));
+            assert_eq!(session.overdue(now + deadline), Action::Nothing);
+            let late = now + deadline + Duration::from_secs(1);
+            ends(session.overdue(late), ReasonCode::KeepAliveTimeout);
+        }
+    };
+    check(ProtocolVersion::V311, 10, Some(15.0));
+    check(ProtocolVersion::V311, 0, None);
+    check(ProtocolVersion::V5, 10, Some(15.0));
+    check(ProtocolVersion::V5, 0, Some(900.0));
+    check(ProtocolVersion::V5, 1_000, Some(900.0));
+}
+
+#[test]
+fn a_connection_without_connect_ends_in_time() {
+    let now = Instant::now();
+    let mut session = Session::new(limits(), now);
+    let deadline = session.deadline().unwrap();
+    assert_eq!(deadline - now, Duration::from_secs(5));
+    assert_eq!(session.overdue(deadline), Action::End(Ending::Lost));
+}
+
+#[test]
+fn connect_comes_first_and_once() {
+    let now = Instant::now();
+    let mut session = Session::new(limits(), now);
+    let early = session.receive(ClientPacket::PingReq, now);
+    ends(early, ReasonCode::ProtocolError);
+    let (mut session, now) = connected(ProtocolVersion::V5);
+    let second = ClientPacket::Connect(connect(ProtocolVersion::V5));
+    ends(session.receive(second, now), ReasonCode::ProtocolError);
+}
+
+#[test]
+fn a_qos_2_message_is_published_once_until_it_is_released() {
+    for version in [ProtocolVersion::V311, ProtocolVersion::V5] {
+        let (mut session, now) = connected(version);
+        let message = || publish(QoS::ExactlyOnce, Some(9));
+        let received = || Action::Send(ServerPacket::PubRec(ack(9)));
+        let first = session.receive(message(), now);
+        assert!(matches!(first, Action::Publish(_)));
+        let answer = session.published(QoS::ExactlyOnce, Some(id(9)), ReasonCode::Success);
+        assert_eq!(answer, received());
+        assert_eq!(session.receive(message(), now), received());
+        let released = session.receive(ClientPacket::PubRel(ack(9)), now);
+        assert_eq!(released, Action::Release(id(9)));
+        let unknown = session.receive(ClientPacket::PubRel(ack(9)), now);
+        let Action::Send(ServerPacket::PubComp(Ack { reason, .. })) = unknown else {
+            panic!("{unknown:?}");
+        };
+        let expected = match version {
+            ProtocolVersion::V311 => ReasonCode::Success,
+            ProtocolVersion::V5 => ReasonCode::PacketIdentifierNotFound,
+        };
+        assert_eq!(reason, expected);
+        assert!(matches!(
+            session.receive(message(), now),
+            Action::Publish(_)
+        ));
+    }
+}
+
+#[test]
+fn a_refused_message_is_answered_in_5_and_ends_a_3_1_1_connection() {
+    let refused = ReasonCode::NotAuthorized;
+    let (mut session, _) = connected(ProtocolVersion::V311);
+    let action = session.published(QoS::AtLeastOnce, Some(id(1)), refused);
+    ends(action, refused);
+    let (mut session, now) = connected(ProtocolVersion::V5);
+    let answer = Ack {
+        packet_id: id(1),
+        reason: refused,
+    };
+    let action = session.published(QoS::AtLeastOnce, Some(id(1)), refused);
+    assert_eq!(action, Action::Send(ServerPacket::PubAck(answer)));
+    let action = session.published(QoS::ExactlyOnce, Some(id(1)), refused);
+    assert_eq!(action, Action::Send(ServerPacket::PubRec(answer)));
+    // The refusal ended the handshake, so the id is free for another message.
+    let next = session.receive(publish(QoS::ExactlyOnce, Some(1)), now);
+    assert!(matches!(next, Action::Publish(_)));
+}
+
+#[test]
+fn disconnect_changes_the_expiry_and_takes_the_will_away() {
+    let will = || Will {
+        topic: text("w"),
+        payload: Bytes::new(),
+        qos: QoS::AtMostOnce,
+        retain: false,
+        delay_secs: 0,
+        message_expiry_secs: None,
+        forwardable: Bytes::new(),
+    };
+    let check = |packet, with_will, expiry| {
+        let now = Instant::now();
+        let mut asked = connect(ProtocolVersion::V5);
+        asked.will = Some(will());
+        let mut session = connected_with(asked, now);
+        let Action::End(ending) = session.receive(packet, now) else {
+            panic!("it goes on");
+        };
+        assert_eq!(session.take_will(ending).is_some(), with_will);
+        assert_eq!(session.expiry_secs(), expiry);
+    };
+    check(disconnect(ReasonCode::Success, None), false, 100);
+    check(disconnect(ReasonCode::Success, Some(0)), false, 0);
+    check(
+        disconnect(ReasonCode::Success, Some(u32::MAX)),
+        false,
+        1_000,
+    );
+    check(
+        disconnect(ReasonCode::DisconnectWithWillMessage, None),
+        true,
+        100,
+    );
+
+    let now = Instant::now();
+    let mut asked = connect(ProtocolVersion::V5);
+    asked.session_expiry_secs = 0;
+    let mut session = connected_with(asked, now);
+    let late = session.receive(disconnect(ReasonCode::Success, Some(5)), now);
+    ends(late, ReasonCode::ProtocolError);
+}
+
+#[test]
+fn what_an_earlier_connection_left_keeps_its_packet_ids() {
+    let now = Instant::now();
+    let mut session = Session::new(limits(), now);
+    session.receive(ClientPacket::Connect(connect(ProtocolVersion::V5)), now);
+    session.accept(vec![(id(1), entry(5)), (id(3), entry(6))], &[8], now);
+    assert!(session.is_in_flight(Seq(5)));
+    assert_eq!(session.send(entry(7)), Some(id(2)));
+    assert_eq!(session.send(entry(8)), Some(id(4)));
+    assert_eq!(session.send(entry(9)), None);
+    let duplicate = session.receive(publish(QoS::ExactlyOnce, Some(8)), now);
+    assert_eq!(duplicate, Action::Send(ServerPacket::PubRec(ack(8))));
+}
+
+fn any_packet() -> impl Strategy<Value = ClientPacket> {
+    // Few ids, so that they meet.
+    let ids = 1u16..8;
+    let version = prop_oneof![Just(ProtocolVersion::V311), Just(ProtocolVersion::V5)];
+    let qos = prop_oneof![
+        Just(QoS::AtMostOnce),
+        Just(QoS::AtLeastOnce),
+        Just(QoS::ExactlyOnce)
+    ];
+    let expiry = proptest::option::of(0u32..3);
+    prop_oneof![
+        1 => version.prop_map(|version| ClientPacket::Connect(connect(version))),
+        4 => (qos, ids.clone()).prop_map(|(qos, id)| {
+            publish(qos, (qos != QoS::AtMostOnce).then_some(id))
+        }),
+        8 => ids.clone().prop_map(|id| ClientPacket::PubAck(ack(id))),
+        2 => ids.clone().prop_map(|id| ClientPacket::PubRec(ack(id))),
+        3 => ids.clone().prop_map(|id| ClientPacket::PubRel(ack(id))),
+        2 => ids.prop_map(|id| ClientPacket::PubComp(ack(id))),
+        2 => Just(ClientPacket::PingReq),
+        1 => Just(ClientPacket::Auth),
+        1 => expiry.prop_map(|expiry| disconnect(ReasonCode::Success, expiry)),
+    ]
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Packet(ClientPacket),
+    Send,
+    Pass(u64),
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => any_packet().prop_map(Step::Packet),
+        3 => Just(Step::Send),
+        1 => (0u64..8).prop_map(Step::Pass),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn any_interleaving_keeps_the_window_and_settles_only_what_was_sent(
+        first in any_packet(),
+        window in 1u16..8,
+        steps in proptest::collection::vec(any_step(), 0..200),
+    ) {
+        let mut now = Instant::now();
+        let mut session = Session::new(limits(), now);
+        let mut bound = WINDOW;
+        let mut outstanding = HashSet::new();
+        let mut published = HashSet::new();
+        let mut next = 0;
+        let mut ended = false;
+        for step in std::iter::once(Step::Packet(first)).chain(steps) {
+            let action = match step {
+                Step::Packet(ClientPacket::Connect(mut packet)) => {
+                    packet.receive_maximum = id(window);
+                    session.receive(ClientPacket::Connect(packet), now)
+                }
+                Step::Packet(packet) => session.receive(packet, now),
+                Step::Pass(secs) => {
+                    now += Duration::from_secs(secs);
+                    session.overdue(now)
+                }
+                Step::Send => {
+                    next += 1;
+                    if let Some(id) = session.send(entry(next)) {
+                        prop_assert!(!ended);
+                        prop_assert!(outstanding.insert(next));
+                        let same = session.in_flight().iter().filter(|(other, _)| *other == id);
+                        prop_assert_eq!(same.count(), 1);
+                    }
+                    Action::Nothing
+                }
+            };
+            prop_assert!(!ended || action == Action::Nothing);
+            match action {
+                Action::Connect(_) => {
+                    bound = bound.min(window);
+                    session.accept(Vec::new(), &[], now);
+                }
+                Action::Settled(what) => {
+                    let seq = what.seq().unwrap().0;
+                    prop_assert!(outstanding.remove(&seq), "{} was not on its way", seq);
+                }
+                Action::Publish(packet) => {
+                    if packet.qos == QoS::ExactlyOnce {
+                        prop_assert!(published.insert(packet.packet_id), "published twice");
+                    }
+                    session.published(packet.qos, packet.packet_id, ReasonCode::Success);
+                }
+                Action::Release(id) => prop_assert!(published.remove(&Some(id))),
+                Action::End(_) => ended = true,
+                _ => {}
+            }
+            prop_assert_eq!(session.in_flight().len(), outstanding.len());
+            prop_assert!(outstanding.len() <= usize::from(bound));
+        }
+    }
+}
