@@ -4,7 +4,7 @@
 //! listener is told goes over the bus and comes back to [`Hub::dispatch`], so that in a cluster
 //! another bus can carry it to the node where the user is.
 
-use crate::bus::Bus;
+use crate::bus::{Bus, Channel};
 use crate::inbox::{CloseCause, Inbox};
 use crate::notice::{Live, Notice};
 use crate::presence::{Presence, Situation};
@@ -82,50 +82,36 @@ impl Hub {
     }
 
     fn committed(&self, commit: Commit) {
-        match commit {
+        let notice = match commit {
             Commit::Stored {
                 user,
                 entry,
                 publisher,
-            } => self.0.bus.publish(Notice::Stored {
+            } => Notice::Stored {
                 user,
                 entry,
                 publisher,
-            }),
-            Commit::Seen { user, ids } => {
-                self.publish_event(user, &Event::NotificationSeen { ids });
-            }
+            },
+            Commit::Seen { user, ids } => event(user, &Event::NotificationSeen { ids }),
             Commit::Withdrawn {
                 user,
                 id,
                 replaced: false,
-            } => self.publish_event(user, &Event::NotificationWithdrawn { id }),
+            } => event(user, &Event::NotificationWithdrawn { id }),
             // The one that replaces it is told of by itself.
-            Commit::Withdrawn { replaced: true, .. } => {}
-            Commit::Revoked { user, permission } => {
-                self.0.bus.publish(Notice::Forget { user, permission });
-            }
-        }
+            Commit::Withdrawn { replaced: true, .. } => return,
+            Commit::Revoked { user, permission } => Notice::Forget { user, permission },
+        };
+        self.0.bus.publish(Channel::Mail, notice);
     }
 
+    /// Publishes what comes of no commit.
     pub(crate) fn publish(&self, notice: Notice) {
-        self.0.bus.publish(notice);
+        self.0.bus.publish(Channel::Change, notice);
     }
 
-    pub(crate) fn publish_event(&self, user: UserId, event: &Event) {
-        self.0.bus.publish(Notice::Live {
-            user,
-            message: Live {
-                topic: Topic::Events,
-                properties: Bytes::new(),
-                payload: event.to_json().into(),
-                publisher: None,
-                retain: false,
-                at_least_once: false,
-                urgency: None,
-                expires: None,
-            },
-        });
+    pub(crate) fn publish_event(&self, user: UserId, change: &Event) {
+        self.publish(event(user, change));
     }
 
     /// Enters a connection. An older one of the same device is told to end.
@@ -217,6 +203,22 @@ impl Hub {
     /// Resolves to a bucket whose hints were in part lost, so that it is swept at once.
     pub(crate) async fn jumped(&self) -> u16 {
         self.0.bus.jumped().await
+    }
+}
+
+fn event(user: UserId, event: &Event) -> Notice {
+    Notice::Live {
+        user,
+        message: Live {
+            topic: Topic::Events,
+            properties: Bytes::new(),
+            payload: event.to_json().into(),
+            publisher: None,
+            retain: false,
+            at_least_once: false,
+            urgency: None,
+            expires: None,
+        },
     }
 }
 

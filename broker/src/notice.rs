@@ -1,5 +1,7 @@
 //! What travels on the bus to the connections of one user.
 
+pub(crate) mod codec;
+
 use belfry_protocol::id::{DeviceId, PermissionId, UserId};
 use belfry_protocol::push::Urgency;
 use belfry_protocol::time::Timestamp;
