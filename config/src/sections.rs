@@ -1,0 +1,256 @@
+//! Every key there is, with its type, its default and what it means.
+
+use crate::Given;
+use crate::setting::{Bytes, LogFormat, Registration, Setting};
+use ipnet::IpNet;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+use url::Url;
+
+const DAY: u64 = 86_400;
+
+fn loopback(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}
+
+macro_rules! section {
+    ($(#[$doc:meta])* $section:ident, $prefix:literal; $($(#[$key_doc:meta])* $key:ident: $type:ty = $default:expr;)*) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct $section {
+            $($(#[$key_doc])* pub $key: $type,)*
+        }
+
+        impl Default for $section {
+            fn default() -> Self {
+                Self { $($key: $default,)* }
+            }
+        }
+
+        impl $section {
+            fn read(&mut self, given: &mut Given) {
+                $(given.read(concat!($prefix, ".", stringify!($key)), &mut self.$key);)*
+            }
+
+            fn write(&self, out: &mut String) {
+                out.push_str(concat!("\n[", $prefix, "]\n"));
+                $(write_key(out, stringify!($key), &self.$key);)*
+            }
+        }
+    };
+}
+
+fn write_key<T: Setting>(out: &mut String, key: &str, value: &T) {
+    if let Some(value) = value.show() {
+        out.push_str(&format!("{key} = {value}\n"));
+    }
+}
+
+section! {
+    /// `[http]`: the API, the push endpoints and the WebSocket.
+    Http, "http";
+    /// Where to listen.
+    listen: SocketAddr = loopback(8080);
+}
+
+section! {
+    /// `[mqtt]`: devices.
+    Mqtt, "mqtt";
+    /// Where to listen for MQTT over TCP.
+    listen: SocketAddr = loopback(1883);
+    /// What devices are told as their TCP address.
+    public_url: Option<Url> = None;
+    /// How long a session may outlive its connection.
+    session_expiry_max: Duration = Duration::from_secs(30 * DAY);
+    /// The largest packet taken from a device.
+    packet_bytes_max: Bytes = Bytes(64 * 1024);
+    /// Unacknowledged messages on their way to a device at most.
+    window: u16 = 32;
+    /// How long a connection may take to its CONNECT.
+    connect_timeout: Duration = Duration::from_secs(5);
+    /// The longest keep-alive that a device may ask for.
+    keep_alive_max: Duration = Duration::from_secs(3_600);
+}
+
+section! {
+    /// `[tls]`: with a certificate both listeners speak TLS only.
+    Tls, "tls";
+    /// PEM file of the certificate chain.
+    cert: Option<PathBuf> = None;
+    /// PEM file of its key.
+    key: Option<PathBuf> = None;
+}
+
+section! {
+    /// `[database]`: the directory of accounts, devices and permissions.
+    Database, "database";
+    /// `sqlite:` or `postgres:` URL; an SQLite file in `data_dir` if not set.
+    url: Option<String> = None;
+}
+
+section! {
+    /// `[limits]`
+    Limits, "limits";
+    /// Notifications a minute under one permission.
+    permission_per_minute: u32 = 60;
+    /// Notifications at once under one permission.
+    permission_burst: u32 = 20;
+    /// Notifications a second from one proven site.
+    site_per_second: u32 = 600;
+    /// Notifications a day from one proven site.
+    site_per_day: u64 = 5_000_000;
+    /// Notifications a second to one user, and from one address, whose sender proves nothing.
+    unproven_per_second: u32 = 10;
+    /// Notifications owed in one mailbox; history is bounded alike, apart.
+    mailbox_notifications: usize = 1_000;
+    /// Posted body bytes owed in one mailbox.
+    mailbox_bytes: Bytes = Bytes(4 * 1024 * 1024);
+    /// MQTT connections from one address.
+    connections_per_address: usize = 1_000;
+    /// Devices of one user.
+    devices_per_user: u64 = 20;
+    /// Permissions of one user that are not revoked.
+    permissions_per_user: u64 = 1_000;
+    /// New accounts an hour from one address.
+    accounts_per_hour: u32 = 5;
+    /// Failed sign-ins a minute by name and address before waits grow.
+    sign_in_failures_per_minute: u32 = 5;
+    /// Passwords hashed at a time; each takes 19 MiB and a core for a moment.
+    password_hashes: usize = 4;
+    /// Retained topics in a user's private space.
+    private_topics: usize = 1_000;
+    /// Bytes of them.
+    private_bytes: Bytes = Bytes(1024 * 1024);
+    /// Private messages a second from one device.
+    private_per_second: u32 = 20;
+}
+
+section! {
+    /// `[retention]`
+    Retention, "retention";
+    /// The longest that a notification may wait; a longer TTL is capped.
+    ttl_max: Duration = Duration::from_secs(30 * DAY);
+    /// How long what every device has is kept.
+    history: Duration = Duration::from_secs(7 * DAY);
+}
+
+section! {
+    /// `[accounts]`
+    Accounts, "accounts";
+    /// Who may make an account; if not set, everyone on a loopback bind and the invited elsewhere.
+    registration: Option<Registration> = None;
+}
+
+section! {
+    /// `[log]`
+    Log, "log";
+    /// Lines for people or for machines.
+    format: LogFormat = LogFormat::Text;
+    /// What to write: a level, or directives such as `info,belfry_store=debug`.
+    level: String = "info".to_owned();
+}
+
+/// The whole configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// What push endpoints begin with; needed unless the bind is loopback.
+    pub public_url: Option<Url>,
+    /// Former ones, whose endpoints and VAPID audiences stay good.
+    pub public_url_former: Vec<Url>,
+    /// Where everything is kept.
+    pub data_dir: PathBuf,
+    /// Proxies whose X-Forwarded-For is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How long the end may take.
+    pub shutdown_grace: Duration,
+    /// How long an active device has notifications to itself.
+    pub away_grace: Duration,
+    /// `[http]`
+    pub http: Http,
+    /// `[mqtt]`
+    pub mqtt: Mqtt,
+    /// `[tls]`
+    pub tls: Tls,
+    /// `[database]`
+    pub database: Database,
+    /// `[limits]`
+    pub limits: Limits,
+    /// `[retention]`
+    pub retention: Retention,
+    /// `[accounts]`
+    pub accounts: Accounts,
+    /// `[log]`
+    pub log: Log,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            public_url: None,
+            public_url_former: Vec::new(),
+            data_dir: PathBuf::from("./belfry-data"),
+            trusted_proxies: Vec::new(),
+            shutdown_grace: Duration::from_secs(10),
+            away_grace: Duration::from_secs(30),
+            http: Http::default(),
+            mqtt: Mqtt::default(),
+            tls: Tls::default(),
+            database: Database::default(),
+            limits: Limits::default(),
+            retention: Retention::default(),
+            accounts: Accounts::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+impl Config {
+    pub(crate) fn read(&mut self, given: &mut Given) {
+        given.read("public_url", &mut self.public_url);
+        given.read("public_url_former", &mut self.public_url_former);
+        given.read("data_dir", &mut self.data_dir);
+        given.read("trusted_proxies", &mut self.trusted_proxies);
+        given.read("shutdown_grace", &mut self.shutdown_grace);
+        given.read("away_grace", &mut self.away_grace);
+        self.http.read(given);
+        self.mqtt.read(given);
+        self.tls.read(given);
+        self.database.read(given);
+        self.limits.read(given);
+        self.retention.read(given);
+        self.accounts.read(given);
+        self.log.read(given);
+    }
+
+    pub(crate) fn write(&self, out: &mut String) {
+        write_key(out, "public_url", &self.public_url);
+        write_key(out, "public_url_former", &self.public_url_former);
+        write_key(out, "data_dir", &self.data_dir);
+        write_key(out, "trusted_proxies", &self.trusted_proxies);
+        write_key(out, "shutdown_grace", &self.shutdown_grace);
+        write_key(out, "away_grace", &self.away_grace);
+        self.http.write(out);
+        self.mqtt.write(out);
+        self.tls.write(out);
+        Database {
+            url: self.database.url.as_deref().map(without_password),
+        }
+        .write(out);
+        self.limits.write(out);
+        self.retention.write(out);
+        self.accounts.write(out);
+        self.log.write(out);
+    }
+}
+
+fn without_password(text: &str) -> String {
+    match text.parse::<Url>() {
+        Ok(mut url) if url.password().is_some() => {
+            // Fails only for URLs that cannot have a password.
+            let _ = url.set_password(Some("redacted"));
+            url.to_string()
+        }
+        _ => text.to_owned(),
+    }
+}

@@ -1,0 +1,148 @@
+use super::*;
+use proptest::prelude::*;
+use std::time::Duration;
+
+fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
+    let environment = environment
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Config::load(Some(text), environment, None)
+}
+
+/// The message, after its heading.
+fn check(text: &str, expected: &[&str]) {
+    let error = load(text, &[]).expect_err(text).to_string();
+    let lines: Vec<_> = error.lines().skip(1).map(str::trim).collect();
+    assert_eq!(lines, expected, "{text}");
+}
+
+#[test]
+fn nothing_given_is_the_embedded_default() {
+    assert_eq!(load("", &[]), Ok(Config::default()));
+    let config = Config::default();
+    assert_eq!(config.registration(), Registration::Open);
+    assert_eq!(
+        config.public_url_for(config.http.listen).as_str(),
+        "http://127.0.0.1:8080/"
+    );
+}
+
+#[test]
+fn each_error_names_key_value_and_remedy() {
+    check(
+        "limits.permission_burst = 0",
+        &["limits.permission_burst = 0: must be at least 1"],
+    );
+    check(
+        "limits.permision_burst = 5",
+        &["limits.permision_burst = 5: unknown key; did you mean limits.permission_burst?"],
+    );
+    check(
+        "frobnicate = 1",
+        &["frobnicate = 1: unknown key; `belfry config show` prints all there are"],
+    );
+    check(
+        "http.listen = \"nowhere\"",
+        &["http.listen = \"nowhere\": must be an address with a port, such as 127.0.0.1:8080"],
+    );
+    check(
+        "http.listen = \"0.0.0.0:80\"",
+        &[
+            "http.listen = 0.0.0.0:80: not a loopback address, so public_url must say what sites and devices call",
+        ],
+    );
+    check(
+        "tls.cert = \"c.pem\"",
+        &["tls.cert = c.pem: needs tls.key beside it"],
+    );
+    check(
+        "mqtt.listen = \"127.0.0.1:8080\"",
+        &["mqtt.listen = 127.0.0.1:8080: must differ from http.listen"],
+    );
+    check(
+        "public_url = \"https://push.example/belfry\"",
+        &[
+            "public_url = https://push.example/belfry: must be an origin such as https://push.example, without a path",
+        ],
+    );
+    check(
+        "retention.ttl_max = 0\nlimits.mailbox_bytes = 1",
+        &[
+            "limits.mailbox_bytes = 1: must be at least 16384",
+            "retention.ttl_max = 0: must be at least 1",
+        ],
+    );
+    check(
+        "accounts.registration = \"maybe\"",
+        &["accounts.registration = \"maybe\": must be open, invite or closed"],
+    );
+    check(
+        "limits.site_per_day = -1",
+        &["limits.site_per_day = -1: must be a whole number"],
+    );
+    assert!(load("[", &[]).is_err_and(|errors| errors.to_string().contains("is not TOML")));
+}
+
+#[test]
+fn a_variable_goes_over_the_file_and_the_command_line_over_both() {
+    let environment = [
+        ("BELFRY__LIMITS__PERMISSION_PER_MINUTE", "5"),
+        ("BELFRY__RETENTION__HISTORY", "12h"),
+        ("BELFRY__TRUSTED_PROXIES", "10.0.0.0/8, ::1/128"),
+        ("BELFRY_DATA_DIR", "/from/variable"),
+        ("BELFRY_PASSWORD", "not ours"),
+        ("HOME", "/root"),
+    ];
+    let config = load(
+        "limits.permission_per_minute = 9\ndata_dir = \"/from/file\"",
+        &environment,
+    )
+    .expect("good");
+    assert_eq!(config.limits.permission_per_minute, 5);
+    assert_eq!(config.retention.history, Duration::from_secs(12 * 3_600));
+    assert_eq!(config.trusted_proxies.len(), 2);
+    assert_eq!(config.data_dir, PathBuf::from("/from/variable"));
+    let over = Config::load(
+        None,
+        [("BELFRY_DATA_DIR".to_owned(), "/a".to_owned())],
+        Some("/b".into()),
+    );
+    assert_eq!(over.expect("good").data_dir, PathBuf::from("/b"));
+    assert!(load("", &[("BELFRY__NO__SUCH", "1")]).is_err());
+}
+
+#[test]
+fn what_is_shown_loads_again_without_secrets() {
+    let text = "database.url = \"postgres://belfry:hunter2@db/belfry\"\n\
+                public_url = \"https://push.example\"\nhttp.listen = \"0.0.0.0:8080\"\nlimits.mailbox_bytes = \"8MiB\"";
+    let config = load(text, &[]).expect("good");
+    assert_eq!(config.registration(), Registration::Invite);
+    let shown = config.show();
+    assert!(!shown.contains("hunter2"), "{shown}");
+    let again = load(&shown, &[]).expect("good");
+    assert_eq!(again.limits, config.limits);
+    let defaults = Config::default();
+    assert_eq!(load(&defaults.show(), &[]), Ok(defaults));
+}
+
+#[test]
+fn the_example_file_says_the_defaults() {
+    let text = include_str!("../../deploy/belfry.toml");
+    assert_eq!(load(text, &[]), Ok(Config::default()));
+    let bench = load(include_str!("../../deploy/bench.toml"), &[]).expect("good");
+    assert!(bench.limits.permission_per_minute > Config::default().limits.permission_per_minute);
+}
+
+proptest! {
+    #[test]
+    fn no_text_and_no_variable_panics(text in "\\PC{0,80}", name in "BELFRY__[A-Z_]{0,20}", value in "\\PC{0,20}") {
+        let _ = load(&text, &[(&name, &value)]);
+    }
+
+    #[test]
+    fn no_value_of_a_known_key_panics(value in "\\PC{0,12}") {
+        for key in ["RETENTION__HISTORY", "LIMITS__MAILBOX_BYTES", "PUBLIC_URL", "MQTT__WINDOW", "TRUSTED_PROXIES"] {
+            let _ = load("", &[(&format!("BELFRY__{key}"), &value)]);
+        }
+    }
+}
