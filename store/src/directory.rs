@@ -1,1 +1,213 @@
-//! Accounts, devices, sessions, sites, permissions and keyrings, in SQLite or PostgreSQL.
+//! Who exists and who allowed what: accounts, sign-ins, devices, permissions and keyrings, in SQLite
+//! or PostgreSQL.
+//!
+//! Both speak the same statements: `$n` parameters, one migration set, ids as bytes and times as
+//! milliseconds. What it hands out is never a secret: passwords, tokens and endpoints are kept hashed.
+
+mod accounts;
+mod devices;
+mod keyrings;
+mod permissions;
+
+pub use accounts::{Account, SignIn};
+pub use devices::{Device, DeviceKind, NewDevice};
+pub use keyrings::Keyring;
+pub use permissions::{Endpoint, NewPermission, Permission, PermissionState};
+
+use belfry_protocol::id::{DeviceId, UserId};
+use belfry_protocol::secret::SecretHash;
+use moka::future::Cache;
+use sqlx::postgres::{PgPool, PgPoolOptions};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use std::str::FromStr as _;
+use std::time::Duration;
+
+/// Connections to the database. SQLite has one writer at a time anyway.
+const CONNECTIONS_MAX: u32 = 8;
+/// How long a statement may wait for SQLite's write lock or a connection.
+const WAIT_MAX: Duration = Duration::from_secs(5);
+/// Endpoints and device passwords kept in memory, about 200 bytes each.
+const CACHED_MAX: u64 = 100_000;
+
+/// Why the directory did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// The database does not answer or refuses; try again.
+    #[error("the directory is unavailable: {0}")]
+    Unavailable(#[from] sqlx::Error),
+    /// The schema cannot be brought up to date.
+    #[error("the directory cannot be migrated: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// What must be unique is taken.
+    #[error("it is taken")]
+    Taken,
+    /// A row does not read as what it should be.
+    #[error("a row of the directory cannot be read: {0}")]
+    Unreadable(&'static str),
+    /// The URL names neither SQLite nor PostgreSQL.
+    #[error("a directory is a sqlite: or postgres:// URL")]
+    Url,
+}
+
+#[derive(Clone)]
+enum Pool {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+}
+
+/// The directory. Clones share its connections and caches.
+#[derive(Clone)]
+pub struct Directory {
+    pool: Pool,
+    endpoints: Cache<SecretHash, Endpoint>,
+    device_passwords: Cache<(UserId, DeviceId), SecretHash>,
+}
+
+/// Runs one statement on whichever database it is; both take the same text.
+macro_rules! execute {
+    ($directory:expr, $sql:expr $(, $value:expr)* $(,)?) => {
+        match &$directory.pool {
+            $crate::directory::Pool::Sqlite(pool) => {
+                sqlx::query($sql)$(.bind($value))*.execute(pool).await.map(|done| done.rows_affected())
+            }
+            $crate::directory::Pool::Postgres(pool) => {
+                sqlx::query($sql)$(.bind($value))*.execute(pool).await.map(|done| done.rows_affected())
+            }
+        }
+    };
+}
+
+/// Fetches rows as tuples.
+macro_rules! fetch {
+    ($directory:expr, $fetch:ident, $row:ty, $sql:expr $(, $value:expr)* $(,)?) => {
+        match &$directory.pool {
+            $crate::directory::Pool::Sqlite(pool) => {
+                sqlx::query_as::<_, $row>($sql)$(.bind($value))*.$fetch(pool).await
+            }
+            $crate::directory::Pool::Postgres(pool) => {
+                sqlx::query_as::<_, $row>($sql)$(.bind($value))*.$fetch(pool).await
+            }
+        }
+    };
+}
+
+use {execute, fetch};
+
+impl Directory {
+    /// Opens the database and brings its schema up to date.
+    ///
+    /// # Errors
+    /// It cannot be reached or migrated.
+    pub async fn open(url: &str) -> Result<Self, DirectoryError> {
+        static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
+        let pool = if url.starts_with("sqlite:") {
+            let options = SqliteConnectOptions::from_str(url)?
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Full)
+                .busy_timeout(WAIT_MAX);
+            let pool = SqlitePoolOptions::new()
+                .max_connections(CONNECTIONS_MAX)
+                .acquire_timeout(WAIT_MAX)
+                .connect_with(options)
+                .await?;
+            MIGRATIONS.run(&pool).await?;
+            Pool::Sqlite(pool)
+        } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            let pool = PgPoolOptions::new()
+                .max_connections(CONNECTIONS_MAX)
+                .acquire_timeout(WAIT_MAX)
+                .connect(url)
+                .await?;
+            MIGRATIONS.run(&pool).await?;
+            Pool::Postgres(pool)
+        } else {
+            return Err(DirectoryError::Url);
+        };
+        Ok(Self {
+            pool,
+            endpoints: Cache::new(CACHED_MAX),
+            device_passwords: Cache::new(CACHED_MAX),
+        })
+    }
+
+    /// Ends the connections.
+    pub async fn close(&self) {
+        match &self.pool {
+            Pool::Sqlite(pool) => pool.close().await,
+            Pool::Postgres(pool) => pool.close().await,
+        }
+    }
+
+    /// Whether the database answers.
+    pub async fn ready(&self) -> bool {
+        fetch!(
+            self,
+            fetch_one,
+            (i64,),
+            "SELECT count(*) FROM about WHERE name = $1",
+            ""
+        )
+        .is_ok()
+    }
+
+    /// A secret of the server's own by its name; the given random bytes become it where there is none.
+    ///
+    /// # Errors
+    /// The directory is unavailable.
+    pub async fn server_secret(
+        &self,
+        name: &str,
+        fresh: [u8; 32],
+    ) -> Result<[u8; 32], DirectoryError> {
+        execute!(
+            self,
+            "INSERT INTO about (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING",
+            name,
+            &fresh[..]
+        )?;
+        let (value,) = fetch!(
+            self,
+            fetch_one,
+            (Vec<u8>,),
+            "SELECT value FROM about WHERE name = $1",
+            name
+        )?;
+        value
+            .try_into()
+            .map_err(|_| DirectoryError::Unreadable("a server secret"))
+    }
+}
+
+/// A conflict with a unique key is [`DirectoryError::Taken`].
+fn unique(error: sqlx::Error) -> DirectoryError {
+    match &error {
+        sqlx::Error::Database(database) if database.is_unique_violation() => DirectoryError::Taken,
+        _ => DirectoryError::Unavailable(error),
+    }
+}
+
+fn time(millis: i64) -> belfry_protocol::time::Timestamp {
+    belfry_protocol::time::Timestamp::from_millis(u64::try_from(millis).unwrap_or(0))
+}
+
+fn millis(time: belfry_protocol::time::Timestamp) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn hash(bytes: Vec<u8>) -> Result<SecretHash, DirectoryError> {
+    let bytes = bytes
+        .try_into()
+        .map_err(|_| DirectoryError::Unreadable("a hash"))?;
+    Ok(SecretHash::from_bytes(bytes))
+}
+
+/// An id of any kind from its 16 bytes.
+fn id<T: for<'a> TryFrom<&'a [u8]>>(bytes: &[u8]) -> Result<T, DirectoryError> {
+    T::try_from(bytes).map_err(|_| DirectoryError::Unreadable("an id"))
+}
+
+#[cfg(test)]
+mod tests;

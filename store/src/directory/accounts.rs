@@ -1,0 +1,260 @@
+//! Accounts and their sign-ins.
+
+use super::{Directory, DirectoryError, execute, fetch, id, millis, time, unique};
+use belfry_protocol::id::{DeviceId, SessionId, UserId};
+use belfry_protocol::secret::SecretHash;
+use belfry_protocol::time::Timestamp;
+use std::time::Duration;
+
+/// An account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// The user.
+    pub user: UserId,
+    /// The name as the user wrote it.
+    pub display_name: String,
+    /// The argon2id hash in PHC form; none where the user signs in elsewhere.
+    pub password_hash: Option<String>,
+}
+
+/// A sign-in behind a bearer token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignIn {
+    /// Its id, which is not the token.
+    pub id: SessionId,
+    /// Whose.
+    pub user: UserId,
+    /// The device that was made with it.
+    pub device: Option<DeviceId>,
+    /// When the password was given.
+    pub created: Timestamp,
+    /// When it was last used, to the hour.
+    pub used: Timestamp,
+    /// When it ends unless it is used.
+    pub expires: Timestamp,
+}
+
+/// How stale the noted use of a token may get: a write an hour, not one a request.
+const USE_NOTED_EVERY: Duration = Duration::from_secs(3_600);
+
+type SignInRow = (Vec<u8>, Vec<u8>, Option<Vec<u8>>, i64, i64, i64);
+
+fn sign_in(row: SignInRow) -> Result<SignIn, DirectoryError> {
+    let (session, user, device, created, used, expires) = row;
+    Ok(SignIn {
+        id: id(&session)?,
+        user: id(&user)?,
+        device: device.map(|device| id(&device)).transpose()?,
+        created: time(created),
+        used: time(used),
+        expires: time(expires),
+    })
+}
+
+type AccountRow = (Vec<u8>, String, Option<String>);
+
+fn account(row: Option<AccountRow>) -> Result<Option<Account>, DirectoryError> {
+    let Some((user, display_name, password_hash)) = row else {
+        return Ok(None);
+    };
+    Ok(Some(Account {
+        user: id(&user)?,
+        display_name,
+        password_hash,
+    }))
+}
+
+impl Directory {
+    /// Makes an account. Names are unique without regard to case.
+    ///
+    /// # Errors
+    /// The name is taken.
+    pub async fn create_account(
+        &self,
+        user: UserId,
+        name: &str,
+        password_hash: &str,
+        now: Timestamp,
+    ) -> Result<(), DirectoryError> {
+        execute!(
+            self,
+            "INSERT INTO accounts (user_id, name, display_name, password_hash, created) VALUES ($1, $2, $3, $4, $5)",
+            &user.as_bytes()[..],
+            name.to_lowercase(),
+            name,
+            password_hash,
+            millis(now)
+        )
+        .map_err(unique)?;
+        Ok(())
+    }
+
+    /// The account with this name, in any case.
+    ///
+    /// # Errors
+    /// The directory is unavailable.
+    pub async fn account_by_name(&self, name: &str) -> Result<Option<Account>, DirectoryError> {
+        account(fetch!(
+            self,
+            fetch_optional,
+            AccountRow,
+            "SELECT user_id, display_name, password_hash FROM accounts WHERE name = $1",
+            name.to_lowercase()
+        )?)
+    }
+
+    /// The account of a user.
+    ///
+    /// # Errors
+    /// The directory is unavailable.
+    pub async fn account(&self, user: UserId) -> Result<Option<Account>, DirectoryError> {
+        account(fetch!(
+            self,
+            fetch_optional,
+            AccountRow,
+            "SELECT user_id, display_name, password_hash FROM accounts WHERE user_id = $1",
+            &user.as_bytes()[..]
+        )?)
+    }
+
+    /// Replaces the password and ends every sign-in but one.
+    ///
+    /// # Errors
+    /// The directory is unavailable.
+    pub async fn set_password(
+        &self,
+        user: UserId,
+        hash: &str,
+        keep: SessionId,
+    ) -> Result<(), DirectoryError> {
+        let user = &user.as_bytes()[..];
+        execute!(
+            self,
+            "UPDATE accounts SET password_hash = $1 WHERE user_id = $2",
+            hash,
+            user
+        )?;
+        execute!(
+            self,
+            "DELETE FROM sessions WHERE user_id = $1 AND session_id <> $2",
+            user,
+            &keep.as_bytes()[..]
+        )?;
+        Ok(())
+    }
+
+    /// Removes the account and all that the directory holds of it; sign-ins go first, so that nothing
+    /// is added meanwhile.
+    ///
+    /// # Errors
+    /// The directory is unavailable; trying again goes on where it stopped.
+    pub async fn erase_account(&self, user: UserId) -> Result<(), DirectoryError> {
+        let bytes = &user.as_bytes()[..];
+        execute!(self, "DELETE FROM sessions WHERE user_id = $1", bytes)?;
+        execute!(self, "DELETE FROM devices WHERE user_id = $1", bytes)?;
+        execute!(self, "DELETE FROM permissions WHERE user_id = $1", bytes)?;
+        execute!(self, "DELETE FROM keyrings WHERE user_id = $1", bytes)?;
+        execute!(self, "DELETE FROM keyring_wraps WHERE user_id = $1", bytes)?;
+        execute!(self, "DELETE FROM accounts WHERE user_id = $1", bytes)?;
+        self.endpoints.invalidate_all();
+        self.device_passwords.invalidate_all();
+        Ok(())
+    }
+
+    /// Keeps a sign-in.
+    ///
+    /// # Errors
+    /// The directory is unavailable.
+    pub async fn create_sign_in(
+        &self,
+        token: SecretHash,
+        sign_in: &SignIn,
+    ) -> Result<(), DirectoryError> {
+        execute!(
+            self,
+            "INSERT INTO sessions (token_hash, user_id, session_id, created, used, expires) VALUES ($1, $2, $3, $4, $5, $6)",
+            &token.as_bytes()[..],
+            &sign_in.user.as_bytes()[..],
+            &sign_in.id.as_bytes()[..],
+            millis(sign_in.created),
+            millis(sign_in.used),
+            millis(sign_in.expires)
+        )?;
+        Ok(())
+    }
+
+    /// The sign-in behind a token that is good now; using it extends it by `lifetime`.
+    ///
+    /// # Errors
+    /// The directory is unavailable.
+    pub async fn sign_in_by_token(
+        &self,
+        token: SecretHash,
+        lifetime: Duration,
+        now: Timestamp,
+    ) -> Result<Option<SignIn>, DirectoryError> {
+        let row = fetch!(
+            self,
+            fetch_optional,
+            SignInRow,
+            "SELECT session_id, user_id, device_id, created, used, expires FROM sessions WHERE token_hash = $1",
+            &token.as_bytes()[..]
+        )?;
+        let Some(found) = row
+            .map(sign_in)
+            .transpose()?
+            .filter(|found| found.expires > now)
+        else {
+            return Ok(None);
+        };
+        if now.since(found.used) > USE_NOTED_EVERY {
+            execute!(
+                self,
+                "UPDATE sessions SET used = $1, expires = $2 WHERE token_hash = $3",
+                millis(now),
+                millis(now.plus(lifetime)),
+                &token.as_bytes()[..]
+            )?;
+        }
+        Ok(Some(found))
+    }
+
+    /// A user's sign-ins that are good now, newest first.
+    ///
+    /// # Errors
+    /// The directory is unavailable.
+    pub async fn sign_ins(
+        &self,
+        user: UserId,
+        now: Timestamp,
+    ) -> Result<Vec<SignIn>, DirectoryError> {
+        let rows = fetch!(
+            self,
+            fetch_all,
+            SignInRow,
+            "SELECT session_id, user_id, device_id, created, used, expires FROM sessions \
+             WHERE user_id = $1 AND expires > $2 ORDER BY created DESC LIMIT 1000",
+            &user.as_bytes()[..],
+            millis(now)
+        )?;
+        rows.into_iter().map(sign_in).collect()
+    }
+
+    /// Ends a sign-in; false where there is none.
+    ///
+    /// # Errors
+    /// The directory is unavailable.
+    pub async fn end_sign_in(
+        &self,
+        user: UserId,
+        session: SessionId,
+    ) -> Result<bool, DirectoryError> {
+        let ended = execute!(
+            self,
+            "DELETE FROM sessions WHERE user_id = $1 AND session_id = $2",
+            &user.as_bytes()[..],
+            &session.as_bytes()[..]
+        )?;
+        Ok(ended > 0)
+    }
+}

@@ -1,0 +1,289 @@
+//! One suite for both databases.
+
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use belfry_protocol::id::{PermissionId, SessionId};
+use belfry_protocol::time::Timestamp;
+
+fn now() -> Timestamp {
+    Timestamp::from_millis(1_800_000_000_000)
+}
+
+fn user() -> UserId {
+    UserId::from_bytes([1; 16])
+}
+
+#[tokio::test]
+async fn everything_holds_on_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!(
+        "sqlite:{}",
+        folder.path().join("directory.sqlite").display()
+    );
+    let directory = Directory::open(&url).await.unwrap();
+    everything(&directory).await;
+    directory.close().await;
+    let again = Directory::open(&url).await.unwrap();
+    assert!(again.ready().await);
+    again.close().await;
+}
+
+async fn everything(directory: &Directory) {
+    accounts_and_sign_ins(directory).await;
+    devices(directory).await;
+    permissions(directory).await;
+    keyrings(directory).await;
+    let first = directory.server_secret("seal", [1; 32]).await.unwrap();
+    assert_eq!(
+        directory.server_secret("seal", [2; 32]).await.unwrap(),
+        first
+    );
+    directory.erase_account(user()).await.unwrap();
+    assert_eq!(directory.account(user()).await.unwrap(), None);
+    assert!(directory.devices(user()).await.unwrap().is_empty());
+    assert_eq!(
+        directory
+            .endpoint(SecretHash::of(b"endpoint"))
+            .await
+            .unwrap(),
+        None
+    );
+}
+
+async fn accounts_and_sign_ins(directory: &Directory) {
+    directory
+        .create_account(user(), "Ada", "$argon2id$", now())
+        .await
+        .unwrap();
+    let other = UserId::from_bytes([2; 16]);
+    let taken = directory.create_account(other, "ada", "x", now()).await;
+    assert!(matches!(taken, Err(DirectoryError::Taken)));
+    let found = directory.account_by_name("ADA").await.unwrap().unwrap();
+    assert_eq!((found.user, found.display_name.as_str()), (user(), "Ada"));
+
+    let token = SecretHash::of(b"token");
+    let lifetime = Duration::from_secs(7_200);
+    let sign_in = SignIn {
+        id: SessionId::from_bytes([3; 16]),
+        user: user(),
+        device: None,
+        created: now(),
+        used: now(),
+        expires: now().plus(lifetime),
+    };
+    directory.create_sign_in(token, &sign_in).await.unwrap();
+    assert_eq!(
+        directory
+            .sign_in_by_token(token, lifetime, now())
+            .await
+            .unwrap(),
+        Some(sign_in)
+    );
+    let later = now().plus(Duration::from_secs(7_000));
+    assert!(
+        directory
+            .sign_in_by_token(token, lifetime, later)
+            .await
+            .unwrap()
+            .is_some()
+    );
+    let extended = now().plus(Duration::from_secs(14_000));
+    assert!(
+        directory
+            .sign_in_by_token(token, lifetime, extended)
+            .await
+            .unwrap()
+            .is_some(),
+        "use extends it"
+    );
+    let over = now().plus(Duration::from_secs(40_000));
+    assert_eq!(
+        directory
+            .sign_in_by_token(token, lifetime, over)
+            .await
+            .unwrap(),
+        None
+    );
+    assert_eq!(directory.sign_ins(user(), now()).await.unwrap().len(), 1);
+}
+
+async fn devices(directory: &Directory) {
+    let device = Device {
+        id: DeviceId::from_bytes([4; 16]),
+        name: "laptop".to_owned(),
+        kind: DeviceKind::Cli,
+        public_key: [9; 32],
+        created: now(),
+        last_seen: None,
+    };
+    let made_with = SessionId::from_bytes([3; 16]);
+    let new = NewDevice {
+        device: device.clone(),
+        password: SecretHash::of(b"password"),
+        made_with,
+    };
+    directory.create_device(user(), &new).await.unwrap();
+    assert_eq!(
+        directory.devices(user()).await.unwrap(),
+        std::slice::from_ref(&device)
+    );
+    let verify = async |password: &[u8]| {
+        directory
+            .verify_device(user(), device.id, SecretHash::of(password))
+            .await
+            .unwrap()
+    };
+    assert!(verify(b"password").await);
+    assert!(!verify(b"other").await);
+    assert_eq!(
+        directory.user_of_device(device.id).await.unwrap(),
+        Some(user())
+    );
+    assert!(
+        directory
+            .rename_device(user(), device.id, "phone")
+            .await
+            .unwrap()
+    );
+    directory.note_seen(user(), device.id, now()).await.unwrap();
+    let renamed = directory.devices(user()).await.unwrap().remove(0);
+    assert_eq!(
+        (renamed.name.as_str(), renamed.last_seen),
+        ("phone", Some(now()))
+    );
+    assert!(directory.delete_device(user(), device.id).await.unwrap());
+    assert!(
+        !verify(b"password").await,
+        "a removed device's password is not remembered"
+    );
+    assert!(
+        directory.sign_ins(user(), now()).await.unwrap().is_empty(),
+        "its sign-in went with it"
+    );
+    assert!(!directory.delete_device(user(), device.id).await.unwrap());
+}
+
+async fn permissions(directory: &Directory) {
+    let permission = |number: u8| Permission {
+        id: PermissionId::from_bytes([number; 16]),
+        site: "https://news.example".parse().unwrap(),
+        name: None,
+        state: PermissionState::Allowed,
+        receipts: false,
+        created: now(),
+        accepted: 0,
+        last_used: None,
+    };
+    for (number, secret) in [(5, "endpoint"), (6, "another")] {
+        let new = NewPermission {
+            permission: permission(number),
+            application_server_key: Some(vec![4; 65]),
+            endpoint: SecretHash::of(secret.as_bytes()),
+        };
+        directory.create_permission(user(), &new).await.unwrap();
+    }
+    let endpoint = directory
+        .endpoint(SecretHash::of(b"endpoint"))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (endpoint.user, endpoint.permission),
+        (user(), permission(5).id)
+    );
+    assert_eq!(endpoint.state, PermissionState::Allowed);
+    assert_eq!(
+        directory.endpoint(SecretHash::of(b"none")).await.unwrap(),
+        None
+    );
+    assert_eq!(directory.count_permissions(user()).await.unwrap(), 2);
+    assert_eq!(
+        directory.permissions(user(), None, 1).await.unwrap(),
+        [permission(5)]
+    );
+    assert_eq!(
+        directory
+            .permissions(user(), Some(permission(5).id), 9)
+            .await
+            .unwrap(),
+        [permission(6)]
+    );
+
+    directory
+        .note_use(user(), permission(5).id, 3, now())
+        .await
+        .unwrap();
+    let mut changed = directory
+        .permission(user(), permission(5).id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!((changed.accepted, changed.last_used), (3, Some(now())));
+    changed.state = PermissionState::Revoked;
+    directory.update_permission(user(), &changed).await.unwrap();
+    let endpoint = directory
+        .endpoint(SecretHash::of(b"endpoint"))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        endpoint.state,
+        PermissionState::Revoked,
+        "the cache does not hide it"
+    );
+    changed.state = PermissionState::Allowed;
+    directory.update_permission(user(), &changed).await.unwrap();
+    let still = directory
+        .permission(user(), changed.id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        still.state,
+        PermissionState::Revoked,
+        "revoked stays revoked"
+    );
+    assert_eq!(
+        directory.permissions(user(), None, 9).await.unwrap(),
+        [permission(6)]
+    );
+}
+
+async fn keyrings(directory: &Directory) {
+    assert_eq!(directory.keyring(user()).await.unwrap(), None);
+    assert_eq!(
+        directory.put_keyring(user(), b"one", 0).await.unwrap(),
+        Some(1)
+    );
+    assert_eq!(
+        directory.put_keyring(user(), b"lost", 0).await.unwrap(),
+        None
+    );
+    assert_eq!(
+        directory.put_keyring(user(), b"two", 1).await.unwrap(),
+        Some(2)
+    );
+    assert_eq!(
+        directory.put_keyring(user(), b"lost", 1).await.unwrap(),
+        None
+    );
+    let keyring = directory.keyring(user()).await.unwrap().unwrap();
+    assert_eq!(
+        (keyring.sealed.as_slice(), keyring.version),
+        (&b"two"[..], 2)
+    );
+    directory
+        .put_keyring_wrap(user(), "recovery", b"a")
+        .await
+        .unwrap();
+    directory
+        .put_keyring_wrap(user(), "recovery", b"b")
+        .await
+        .unwrap();
+    assert_eq!(
+        directory.keyring_wrap(user(), "recovery").await.unwrap(),
+        Some(b"b".to_vec())
+    );
+    assert_eq!(directory.keyring_wrap(user(), "none").await.unwrap(), None);
+}
