@@ -280,11 +280,8 @@ impl Connection {
                 detail: None,
             }));
         }
-        let reads_on = !matches!(ending, Ending::Lost | Ending::Client { .. });
-        if reads_on || self.transport.waiting() > 0 {
-            // A client that does not take it has gone, or will find the stream closed.
-            let _ = tokio::time::timeout(FAREWELL_MAX, self.transport.finish()).await;
-        }
+        // A client that does not take it has gone, or will find the stream closed.
+        let _ = tokio::time::timeout(FAREWELL_MAX, self.transport.finish()).await;
         let Some(client) = self.client.take() else {
             return;
         };

@@ -101,8 +101,12 @@ impl Inbox {
     }
 
     /// A slow connection takes no notices: the inbox only remembers how far the log is.
+    /// When it has caught up it looks again, since the log may have grown meanwhile without a word.
     pub(crate) fn set_slow(&self, slow: bool) {
-        self.lock().slow = slow;
+        let was = std::mem::replace(&mut self.lock().slow, slow);
+        if was && !slow {
+            self.wake.notify_one();
+        }
     }
 
     pub(crate) fn push(&self, notice: &Arc<Notice>) {
@@ -203,6 +207,17 @@ mod tests {
         };
         check(10, NOTICES_MAX);
         check(64 * 1024, 4);
+    }
+
+    #[tokio::test]
+    async fn one_that_was_slow_looks_again() {
+        let inbox = Inbox::new(DeviceId::from_bytes([2; 16]));
+        inbox.set_slow(true);
+        inbox.push(&live(1));
+        inbox.set_slow(false);
+        inbox.filled().await;
+        inbox.push(&live(1));
+        assert_eq!(inbox.take().notices.len(), 1);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use belfry_protocol::id::NotificationId;
 use belfry_protocol::push::{ContentEncoding, Urgency};
 use belfry_protocol::time::Timestamp;
 use belfry_store::mailbox::embedded::EmbeddedMailbox;
-use belfry_store::mailbox::{Accept, Command, MailboxLimits, Outcome, Seq};
+use belfry_store::mailbox::{Accept, Command, CommitListener, MailboxLimits, Outcome, Seq};
 use device::{Device, Packet, Via};
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
@@ -70,14 +70,23 @@ fn topic(rest: &str) -> String {
 
 impl Server {
     async fn start(settings: Settings) -> Self {
-        let folder = TempDir::new().unwrap();
         let hub = Hub::start();
+        let listener = hub.commit_listener();
+        Self::start_with(hub, listener, settings).await
+    }
+
+    async fn start_deaf(settings: Settings) -> Self {
+        Self::start_with(Hub::start(), Hub::start().commit_listener(), settings).await
+    }
+
+    async fn start_with(hub: Hub, listener: CommitListener, settings: Settings) -> Self {
+        let folder = TempDir::new().unwrap();
         let clock = || Timestamp::of(SystemTime::now());
         let mailbox = EmbeddedMailbox::open(
             folder.path(),
             MailboxLimits::default(),
             Arc::new(clock),
-            hub.commit_listener(),
+            listener,
         );
         let mailbox = Arc::new(mailbox.unwrap());
         let broker = Broker::start(hub, Arc::clone(&mailbox), Arc::new(Everyone), settings);
@@ -486,6 +495,69 @@ async fn websocket_devices_are_served_alike() {
         one.puback(id).await;
         one.ping().await;
     }
+}
+
+#[tokio::test]
+async fn a_websocket_ping_is_answered_and_a_close_is_returned() {
+    let server = Server::start(Settings::default()).await;
+    let mut one = Device::open(server.http, 4, Via::WebSocket).await;
+    one.connect(1, true).await;
+    one.send_frame(0x89, b"hello").await;
+    assert_eq!(one.frame().await, (0x8a, b"hello".to_vec()));
+    one.send_frame(0x88, &[0x03, 0xe8]).await;
+    assert_eq!(one.frame().await, (0x88, vec![0x03, 0xe8]));
+    one.is_closed().await;
+}
+
+#[tokio::test]
+async fn a_handshake_without_the_subprotocol_is_refused() {
+    let server = Server::start(Settings::default()).await;
+    let check = async |drop: &str, status: &str| {
+        let answer = device::upgrade(server.http, drop).await.1;
+        assert!(
+            answer.starts_with(&format!("http/1.1 {status} ")),
+            "{drop}: {answer}"
+        );
+    };
+    check("Sec-WebSocket-Protocol", "400").await;
+    check("Sec-WebSocket-Key", "400").await;
+    check("Connection", "400").await;
+    check("Sec-WebSocket-Version", "426").await;
+    check("Upgrade", "426").await;
+    check("", "101").await;
+}
+
+#[tokio::test]
+async fn what_the_bus_lost_is_swept_up() {
+    let settings = Settings {
+        sweep_interval: Duration::from_millis(20),
+        ..Settings::default()
+    };
+    // Its commits are told to a hub that nobody listens to.
+    let server = Server::start_deaf(settings).await;
+    let mut one = server.subscribed(1, 4).await;
+    server.post(1).await;
+    gets(&mut one, 1).await;
+}
+
+#[tokio::test]
+async fn a_revoked_permission_takes_its_exact_subscription_away() {
+    let server = Server::start(Settings::default()).await;
+    let mut one = server.tcp(5).await;
+    one.connect(1, true).await;
+    let exact = topic(&format!("n/{}", permission()));
+    one.subscribe(&[(&exact, 1), (&topic("x/#"), 0)], &[1, 0])
+        .await;
+    server
+        .broker
+        .publish_transient(user(), &Server::envelope(1, Urgency::High));
+    assert_eq!(one.next().await.topic(), exact);
+    server.broker.forget_permission(user(), permission());
+    server
+        .broker
+        .publish_transient(user(), &Server::envelope(2, Urgency::High));
+    one.publish(&topic("x/end"), b"", 0, 0, false).await;
+    assert_eq!(one.next().await.topic(), topic("x/end"));
 }
 
 #[tokio::test]

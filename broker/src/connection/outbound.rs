@@ -356,7 +356,8 @@ impl Connection {
             packet_id,
             message_expiry_secs: expiry_secs
                 .filter(|_| v5)
-                .map(|secs| u32::try_from(secs).unwrap_or(u32::MAX)),
+                // What is sent is not expired yet, whatever rounding says.
+                .map(|secs| u32::try_from(secs).unwrap_or(u32::MAX).max(1)),
             content_type: content_type.filter(|_| v5),
             forwardable,
             subscription_identifiers,

@@ -64,28 +64,21 @@ fn variable(bytes: &[u8]) -> Option<(usize, usize)> {
 
 impl Device {
     pub(super) async fn open(address: SocketAddr, version: u8, via: Via) -> Self {
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        if via == Via::WebSocket {
-            let request = "GET /mqtt HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\n\
-                Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-                Sec-WebSocket-Protocol: mqtt\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-            stream.write_all(request.as_bytes()).await.unwrap();
-            let mut answer = Vec::new();
-            while !answer.ends_with(b"\r\n\r\n") {
-                answer.push(stream.read_u8().await.unwrap());
+        let stream = match via {
+            Via::Tcp => TcpStream::connect(address).await.unwrap(),
+            Via::WebSocket => {
+                let (stream, answer) = upgrade(address, "").await;
+                assert!(answer.starts_with("http/1.1 101 "), "{answer}");
+                let protocol = "sec-websocket-protocol: mqtt\r\n";
+                assert!(answer.contains(protocol), "{answer}");
+                // RFC 6455 §1.3.
+                assert!(
+                    answer.contains("s3pplmbitxaq9kygzzhzrbk+xoo=\r\n"),
+                    "{answer}"
+                );
+                stream
             }
-            let answer = String::from_utf8(answer).unwrap().to_lowercase();
-            assert!(answer.starts_with("http/1.1 101 "), "{answer}");
-            assert!(
-                answer.contains("sec-websocket-protocol: mqtt\r\n"),
-                "{answer}"
-            );
-            // RFC 6455 §1.3.
-            assert!(
-                answer.contains("s3pplmbitxaq9kygzzhzrbk+xoo=\r\n"),
-                "{answer}"
-            );
-        }
+        };
         Self {
             stream,
             version,
@@ -95,22 +88,34 @@ impl Device {
     }
 
     async fn send(&mut self, bytes: Vec<u8>) {
-        let bytes = match self.via {
-            Via::Tcp => bytes,
-            Via::WebSocket => {
-                let mask = [1, 2, 3, 4];
-                let mut frame = vec![0x82, 0x80 | 126];
-                frame.extend((bytes.len() as u16).to_be_bytes());
-                if bytes.len() < 126 {
-                    frame = vec![0x82, 0x80 | bytes.len() as u8];
-                }
-                frame.extend(mask);
-                let masked = bytes.iter().zip(mask.iter().cycle()).map(|(b, m)| b ^ m);
-                frame.extend(masked);
-                frame
-            }
-        };
-        self.stream.write_all(&bytes).await.unwrap();
+        match self.via {
+            Via::Tcp => self.stream.write_all(&bytes).await.unwrap(),
+            Via::WebSocket => self.send_frame(0x82, &bytes).await,
+        }
+    }
+
+    pub(super) async fn send_frame(&mut self, first: u8, payload: &[u8]) {
+        let mask = [1, 2, 3, 4];
+        let mut frame = vec![first];
+        if payload.len() < 126 {
+            frame.push(0x80 | payload.len() as u8);
+        } else {
+            frame.push(0x80 | 126);
+            frame.extend((payload.len() as u16).to_be_bytes());
+        }
+        frame.extend(mask);
+        let masked = payload.iter().zip(mask.iter().cycle()).map(|(b, m)| b ^ m);
+        frame.extend(masked);
+        self.stream.write_all(&frame).await.unwrap();
+    }
+
+    /// The next short frame.
+    pub(super) async fn frame(&mut self) -> (u8, Vec<u8>) {
+        self.fill(2).await.unwrap();
+        let length = usize::from(self.read[1]);
+        self.fill(2 + length).await.unwrap();
+        let frame: Vec<u8> = self.read.drain(..2 + length).collect();
+        (frame[0], frame[2..].to_vec())
     }
 
     async fn fill(&mut self, length: usize) -> Option<()> {
@@ -129,7 +134,7 @@ impl Device {
     async fn try_next(&mut self) -> Option<Packet> {
         if self.via == Via::WebSocket {
             self.fill(2).await?;
-            assert_eq!(self.read[0], 0x82);
+            assert_eq!(self.read[0], 0x82, "not a binary frame");
             let header = match self.read[1] {
                 126 => 4,
                 short => {
@@ -270,6 +275,30 @@ impl Device {
         self.send(vec![0xe0, 0]).await;
         self.is_closed().await;
     }
+}
+
+/// Asks for `/mqtt` without one of the headers. The stream, and the answer's head in lower case.
+pub(super) async fn upgrade(address: SocketAddr, without: &str) -> (TcpStream, String) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let mut request = "GET /mqtt HTTP/1.1\r\nHost: h\r\n".to_owned();
+    for (name, value) in [
+        ("Connection", "keep-alive, Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Protocol", "mqttv3.1, mqtt"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ] {
+        if name != without {
+            request += &format!("{name}: {value}\r\n");
+        }
+    }
+    request += "\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(stream.read_u8().await.unwrap());
+    }
+    (stream, String::from_utf8(answer).unwrap().to_lowercase())
 }
 
 impl Packet {
