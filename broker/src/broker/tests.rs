@@ -12,6 +12,7 @@ use belfry_protocol::time::Timestamp;
 use belfry_store::mailbox::embedded::EmbeddedMailbox;
 use belfry_store::mailbox::{Accept, Command, CommitListener, MailboxLimits, Outcome, Seq};
 use device::{Device, Packet, Via};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
@@ -257,6 +258,57 @@ async fn a_resumed_session_gets_its_unacknowledged_again_with_dup_and_the_same_i
     let packet = device.next().await;
     assert!(!packet.dup());
     assert_eq!(seq(&packet), 4);
+}
+
+/// Posts while a device comes and goes, acknowledging some of what it gets.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_a_device_does_it_gets_everything_in_order() {
+    const POSTS: u64 = 300;
+    let server = Arc::new(Server::start(Settings::default()).await);
+    for via in [Via::Tcp, Via::WebSocket] {
+        let address = match via {
+            Via::Tcp => server.tcp,
+            Via::WebSocket => server.http,
+        };
+        let mut one = Device::open(address, 4, via).await;
+        one.connect(1, false).await;
+        one.subscribe(&[(&topic("n/#"), 1)], &[1]).await;
+        let posting = Arc::clone(&server);
+        let posting = tokio::spawn(async move {
+            let mut first = None;
+            for number in 0..POSTS {
+                let seq = posting.post(number).await;
+                first.get_or_insert(seq.0);
+            }
+            first.unwrap()
+        });
+        let mut settled = BTreeSet::new();
+        let mut steps = 0_u64;
+        while settled.len() < POSTS as usize {
+            let mut last = 0;
+            // A different number each time, below and above the window.
+            let some = (steps * 7) % 61 + 1;
+            let left = POSTS - settled.len() as u64;
+            for _ in 0..some.min(left) {
+                let packet = one.next().await;
+                assert!(last < seq(&packet), "{last} {packet:?}");
+                last = seq(&packet);
+                assert!(!settled.contains(&last), "{last} was acknowledged");
+                steps += 1;
+                // Some wait for the next connection; the window is never all of them.
+                if steps % 3 > 0 || steps % 61 > 20 {
+                    one.puback(packet.id()).await;
+                    settled.insert(last);
+                }
+            }
+            one.disconnect_reading().await;
+            assert!(one.reconnect(address, 1).await);
+        }
+        let first = posting.await.unwrap();
+        assert!(settled.into_iter().eq(first..first + POSTS));
+        one.ping().await;
+        one.disconnect_reading().await;
+    }
 }
 
 #[tokio::test]

@@ -301,6 +301,21 @@ pub(super) async fn upgrade(address: SocketAddr, without: &str) -> (TcpStream, S
     (stream, String::from_utf8(answer).unwrap().to_lowercase())
 }
 
+impl Device {
+    /// Disconnects with messages still on their way.
+    pub(super) async fn disconnect_reading(&mut self) {
+        self.send(vec![0xe0, 0]).await;
+        loop {
+            let mut bytes = [0; 4096];
+            let read = tokio::time::timeout(PATIENCE, self.stream.read(&mut bytes));
+            // What the server had not read yet may reset the connection.
+            if read.await.expect("the server closes").unwrap_or(0) == 0 {
+                return;
+            }
+        }
+    }
+}
+
 impl Packet {
     pub(super) fn kind(&self) -> u8 {
         self.first >> 4
