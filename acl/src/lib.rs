@@ -1,1 +1,3 @@
-//! Not built yet.
+//! Pure decisions: who may do what, and how often. No I/O, no clock.
+
+pub mod rate;
