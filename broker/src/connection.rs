@@ -61,7 +61,9 @@ struct Client {
     /// Held entries after this one are to be considered again: the situation changed.
     review: Option<Seq>,
     retry: Option<Instant>,
+    /// When the client has taken nothing for too long, and what it had taken at the last look.
     write_deadline: Option<Instant>,
+    taken: u64,
     _connected: Connected,
 }
 
@@ -252,7 +254,8 @@ impl Connection {
         if let Some(client) = &mut self.client {
             if self.transport.waiting() == 0 {
                 client.write_deadline = None;
-            } else if client.write_deadline.is_none() {
+            } else if client.write_deadline.is_none() || client.taken != self.transport.taken() {
+                client.taken = self.transport.taken();
                 client.write_deadline = Some(now + self.broker.0.settings.write_timeout);
             }
             let due = client.delivery.next_due();

@@ -50,6 +50,7 @@ pub(crate) struct Transport {
     frames: BytesMut,
     packets: BytesMut,
     out: BytesMut,
+    taken: u64,
     packet_bytes_max: u32,
     /// What a WebSocket client is told at the end (RFC 6455 §7.4.1).
     close_code: u16,
@@ -66,6 +67,7 @@ impl Transport {
             frames: BytesMut::new(),
             packets: BytesMut::new(),
             out: BytesMut::new(),
+            taken: 0,
             packet_bytes_max,
             close_code: 1000,
             closed: false,
@@ -75,6 +77,11 @@ impl Transport {
     /// The bytes that wait to be written.
     pub(crate) fn waiting(&self) -> usize {
         self.out.len()
+    }
+
+    /// The bytes that the client has taken so far.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken
     }
 
     /// The next whole packet that was received.
@@ -139,6 +146,7 @@ impl Transport {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.out.advance(written);
+            self.taken += written as u64;
         }
         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
         self.out = BytesMut::new();

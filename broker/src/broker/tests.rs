@@ -296,7 +296,7 @@ async fn whatever_a_device_does_it_gets_everything_in_order() {
                 assert!(!settled.contains(&last), "{last} was acknowledged");
                 steps += 1;
                 // Some wait for the next connection; the window is never all of them.
-                if steps % 3 > 0 || steps % 61 > 20 {
+                if !steps.is_multiple_of(3) || steps % 61 > 20 {
                     one.puback(packet.id()).await;
                     settled.insert(last);
                 }
@@ -635,6 +635,44 @@ async fn draining_tells_5_0_devices_and_keeps_their_acknowledgements() {
     };
     assert!(present);
     assert_eq!(row.acked, Seq(1));
+}
+
+#[tokio::test]
+async fn a_connection_that_does_not_begin_with_connect_is_closed() {
+    let settings = Settings {
+        connect_timeout: Duration::from_millis(50),
+        ..Settings::default()
+    };
+    let server = Server::start(settings).await;
+    server.tcp(4).await.is_closed().await;
+    let server = Server::start(Settings::default()).await;
+    for first in [0xc0, 0x00, 0xff, b'G'] {
+        let mut one = server.tcp(4).await;
+        one.send(vec![first, 0]).await;
+        one.is_closed().await;
+    }
+}
+
+#[tokio::test]
+async fn a_device_that_takes_nothing_is_let_go() {
+    let settings = Settings {
+        write_timeout: Duration::from_millis(200),
+        private_publishes_per_second: 100_000,
+        ..Settings::default()
+    };
+    let server = Server::start(settings).await;
+    let mut deaf = server.tcp(4).await;
+    deaf.connect(1, true).await;
+    deaf.subscribe(&[(&topic("x/#"), 0)], &[0]).await;
+    let mut one = server.tcp(4).await;
+    one.connect(2, true).await;
+    // More than the kernel takes for it; the test ends only when the broker has had enough.
+    while server.broker.online(user()).len() > 1 {
+        one.publish(&topic("x/much"), &[0; 60_000], 0, 0, false)
+            .await;
+        one.ping().await;
+    }
+    assert_eq!(server.broker.online(user())[0].0, device(2));
 }
 
 #[tokio::test]

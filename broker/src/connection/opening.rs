@@ -77,6 +77,7 @@ impl Connection {
             review: None,
             retry: None,
             write_deadline: None,
+            taken: 0,
             _connected: connected,
         }));
         let properties = self.properties(connect);

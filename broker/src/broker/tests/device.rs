@@ -87,7 +87,7 @@ impl Device {
         }
     }
 
-    async fn send(&mut self, bytes: Vec<u8>) {
+    pub(super) async fn send(&mut self, bytes: Vec<u8>) {
         match self.via {
             Via::Tcp => self.stream.write_all(&bytes).await.unwrap(),
             Via::WebSocket => self.send_frame(0x82, &bytes).await,
