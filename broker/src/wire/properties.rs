@@ -6,6 +6,7 @@ use super::reader::Reader;
 use super::topic;
 use bytes::Bytes;
 use std::num::{NonZeroU16, NonZeroU32};
+use std::ops::Range;
 
 /// In which packet properties stand: each allows some of them (§2.2.2.2, table 2-4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,12 +84,14 @@ impl Place {
 /// Reads the length and the properties.
 pub(super) fn read(reader: &mut Reader, place: Place) -> Result<Properties, WireError> {
     let length = reader.variable_integer()? as usize;
-    let mut reader = Reader::new(reader.take(length)?);
+    let whole = reader.take(length)?;
+    let mut reader = Reader::new(whole.clone());
     let mut found = Properties::default();
     let mut seen = 0u64;
-    let mut forwardable = Vec::new();
+    // Neighbours are one run, so that what came in one piece is not copied.
+    let mut runs: Vec<Range<usize>> = Vec::new();
     while !reader.is_empty() {
-        let start = reader.rest();
+        let start = whole.len() - reader.len();
         let identifier = reader.u8()?;
         if place == Place::Publish && identifier == SUBSCRIPTION_IDENTIFIER {
             // [MQTT-3.3.4-6]: it is the server's to add.
@@ -111,8 +114,11 @@ pub(super) fn read(reader: &mut Reader, place: Place) -> Result<Properties, Wire
         }
         let forwarded = read_one(&mut reader, identifier, &mut found)?;
         if forwarded {
-            let length = start.len() - reader.rest().len();
-            forwardable.push(start.slice(..length));
+            let end = whole.len() - reader.len();
+            match runs.last_mut() {
+                Some(run) if run.end == start => run.end = end,
+                _ => runs.push(start..end),
+            }
         }
     }
     if seen & (1 << AUTHENTICATION_DATA) != 0 && found.authentication_method.is_none() {
@@ -120,10 +126,13 @@ pub(super) fn read(reader: &mut Reader, place: Place) -> Result<Properties, Wire
             "Authentication Data without Authentication Method",
         ));
     }
-    found.forwardable = match forwardable.as_slice() {
+    found.forwardable = match runs.as_slice() {
         [] => Bytes::new(),
-        [one] => one.clone(),
-        many => many.concat().into(),
+        [run] => whole.slice(run.clone()),
+        runs => {
+            let runs = runs.iter().map(|run| &whole[run.clone()]);
+            runs.collect::<Vec<_>>().concat().into()
+        }
     };
     Ok(found)
 }

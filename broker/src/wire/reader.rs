@@ -19,8 +19,8 @@ impl Reader {
         self.0.is_empty()
     }
 
-    pub(super) fn rest(&self) -> Bytes {
-        self.0.clone()
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 
     pub(super) fn take(&mut self, length: usize) -> Result<Bytes, WireError> {

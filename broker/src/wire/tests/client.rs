@@ -185,14 +185,17 @@ fn publish() {
 }
 
 #[test]
-fn a_payload_is_not_copied() {
-    let bytes = packet(0x30, &[text("t").as_slice(), &[b'p'; 1000]].concat());
+fn what_is_forwarded_is_not_copied() {
+    let properties = properties(V5, b"\x02\0\0\0\x09\x01\x01\x26\0\x01k\0\x01v");
+    let bytes = packet(0x30, &[text("t").as_slice(), &properties, b"p"].concat());
     let mut buf = BytesMut::from(bytes.as_slice());
     let from = buf.as_ptr_range();
-    let packet = decode(&mut buf, Some(V311), MAX).unwrap();
+    let packet = decode(&mut buf, Some(V5), MAX).unwrap();
     let Some(ClientPacket::Publish(publish)) = packet else {
         panic!("not a PUBLISH")
     };
+    assert_eq!(publish.forwardable.len(), 9);
+    assert!(from.contains(&publish.forwardable.as_ptr()));
     assert!(from.contains(&publish.payload.as_ptr()));
 }
 
