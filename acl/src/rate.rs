@@ -16,7 +16,8 @@ impl Limit {
     pub fn new(count: u64, period: Duration, burst: u32) -> Self {
         let period = u64::try_from(period.as_micros()).unwrap_or(u64::MAX);
         Self {
-            interval_micros: period / count.max(1),
+            // Rounded up, so that rounding never lets more through.
+            interval_micros: period.div_ceil(count.max(1)).max(1),
             burst: burst.max(1),
         }
     }
