@@ -1,1 +1,21 @@
-fn main() {}
+//! The `belfry` program.
+
+mod command;
+mod http;
+mod live;
+mod pages;
+mod serve;
+mod stop;
+mod tls;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match command::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("belfry: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,3 +1,14 @@
 //! The promises of the program, each kept by a room of its own and checked from outside.
 
 mod arrows;
+mod harness;
+mod mqtt;
+
+mod a_notification_arrives;
+mod created_means_synced;
+mod foreign_devices;
+mod foreign_senders;
+mod kill_nine_loses_nothing;
+mod revoked_site_is_refused;
+mod strangers_are_refused;
+mod walkthrough;

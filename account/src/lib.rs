@@ -1,1 +1,150 @@
-//! Not built yet.
+//! The users' side: accounts, sign-ins, devices, permissions, the mailbox over HTTP and the keyring.
+//!
+//! A change that the mailbox must know goes to the mailbox first where it takes something away
+//! (revoking, removing) and to the directory first where it adds, so that a crash in between leaves
+//! nothing that accepts more than it should; [`reconcile`] settles the rest at the start.
+
+mod caller;
+mod devices;
+mod keyring;
+mod notifications;
+mod password;
+mod permissions;
+mod reconcile;
+mod sessions;
+
+pub use caller::Caller;
+pub use reconcile::reconcile;
+
+use belfry_broker::Broker;
+use belfry_edge::{ApiError, TrustedProxies};
+use belfry_protocol::time::Timestamp;
+use belfry_store::directory::Directory;
+use belfry_store::mailbox::embedded::EmbeddedMailbox;
+use belfry_store::mailbox::{Command, Mailbox as _, Outcome, Refusal};
+use std::sync::Arc;
+use std::time::Duration;
+use utoipa_axum::router::OpenApiRouter;
+
+/// How long a sign-in lives without being used.
+pub const SIGN_IN_LIFETIME: Duration = Duration::from_secs(30 * 86_400);
+/// How recent a sign-in must be for what cannot be undone.
+const RECENT: Duration = Duration::from_secs(600);
+/// Items of a page unless asked for fewer, and at most.
+const PAGE_DEFAULT: u32 = 50;
+const PAGE_MAX: u32 = 100;
+
+/// What the account rooms are told at their start.
+pub struct Settings {
+    /// What push endpoints begin with, without a slash at its end.
+    pub public_url: String,
+    /// What devices are told as the WebSocket address.
+    pub mqtt_url: String,
+    /// What devices are told as the TCP address.
+    pub mqtt_tcp: String,
+    /// Whether everyone may make an account.
+    pub registration_open: bool,
+    /// New accounts an hour from one address.
+    pub accounts_per_hour: u32,
+    /// Failed sign-ins a minute by name and address.
+    pub sign_in_failures_per_minute: u32,
+    /// Passwords hashed at a time.
+    pub password_hashes: usize,
+    /// Devices of one user.
+    pub devices_per_user: u64,
+    /// Permissions of one user.
+    pub permissions_per_user: u64,
+    /// Whose X-Forwarded-For is believed.
+    pub trusted_proxies: TrustedProxies,
+}
+
+/// The account rooms. Cheap to clone.
+#[derive(Clone)]
+pub struct Accounts(Arc<Inner>);
+
+struct Inner {
+    directory: Directory,
+    mailbox: Arc<EmbeddedMailbox>,
+    broker: Broker,
+    clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    hashing: password::Hashing,
+    attempts: sessions::Attempts,
+    settings: Settings,
+}
+
+impl Accounts {
+    /// Over this directory, mailbox and broker.
+    pub fn new(
+        directory: Directory,
+        mailbox: Arc<EmbeddedMailbox>,
+        broker: Broker,
+        clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+        settings: Settings,
+    ) -> Self {
+        let hashing = password::Hashing::new(settings.password_hashes);
+        let attempts = sessions::Attempts::new(
+            settings.accounts_per_hour,
+            settings.sign_in_failures_per_minute,
+        );
+        Self(Arc::new(Inner {
+            directory,
+            mailbox,
+            broker,
+            clock,
+            hashing,
+            attempts,
+            settings,
+        }))
+    }
+
+    /// The routes.
+    pub fn router(self) -> OpenApiRouter {
+        OpenApiRouter::new()
+            .merge(sessions::router())
+            .merge(devices::router())
+            .merge(permissions::router())
+            .merge(notifications::router())
+            .merge(keyring::router())
+            .layer(belfry_edge::layers::cors())
+            .with_state(self)
+    }
+}
+
+impl Inner {
+    fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    async fn command(&self, command: Command) -> Result<Outcome, ApiError> {
+        let mut outcomes = self.mailbox.apply(vec![command]).await;
+        Ok(outcomes.pop().unwrap_or(Err(Refusal::Unavailable))?)
+    }
+}
+
+/// A page as every list answers it.
+#[derive(serde::Serialize, utoipa::ToSchema)]
+pub(crate) struct Page<T> {
+    items: Vec<T>,
+    /// The cursor of the next page.
+    next: Option<String>,
+}
+
+/// Random bytes of the operating system.
+fn random<const N: usize>() -> Result<[u8; N], ApiError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|_| ApiError::unavailable())?;
+    Ok(bytes)
+}
+
+/// A name that a person gave something: trimmed, short, without control characters.
+fn display_name(name: &str) -> Result<String, ApiError> {
+    let name = name.trim();
+    if (1..=100).contains(&name.chars().count()) && !name.chars().any(char::is_control) {
+        Ok(name.to_owned())
+    } else {
+        Err(ApiError::invalid(
+            "name",
+            "a name has 1 to 100 characters and no control characters",
+        ))
+    }
+}

@@ -1,1 +1,85 @@
-//! Not built yet.
+//! The sites' side: Web Push (RFC 8030) over the mailbox. A 201 is answered after the commit and not
+//! before; nothing answered tells who the user is or whether anyone listens.
+
+mod limits;
+mod message;
+mod push;
+mod vapid;
+
+pub use limits::PushLimits;
+pub use message::SealingKey;
+pub use push::router;
+
+use belfry_edge::TrustedProxies;
+use belfry_protocol::envelope::Envelope;
+use belfry_protocol::id::UserId;
+use belfry_protocol::time::Timestamp;
+use belfry_store::directory::Directory;
+use belfry_store::mailbox::embedded::EmbeddedMailbox;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Publishes a `TTL: 0` notification to who is connected now.
+pub type PublishTransient = Arc<dyn Fn(UserId, &Envelope) + Send + Sync>;
+
+/// What the bridge is told at its start.
+pub struct Settings {
+    /// What message URLs begin with, and the first audience that VAPID tokens may name.
+    pub public_url: String,
+    /// Origins of former public URLs, whose VAPID tokens stay good.
+    pub public_url_former: Vec<String>,
+    /// The longest TTL; a longer one is capped.
+    pub ttl_max: Duration,
+    /// How much may be posted.
+    pub limits: PushLimits,
+    /// Whose X-Forwarded-For is believed.
+    pub trusted_proxies: TrustedProxies,
+}
+
+/// The bridge. Cheap to clone.
+#[derive(Clone)]
+pub struct Bridge(Arc<Inner>);
+
+struct Inner {
+    directory: Directory,
+    mailbox: Arc<EmbeddedMailbox>,
+    sealing: SealingKey,
+    publish_transient: PublishTransient,
+    clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    rates: limits::Rates,
+    uses: push::Uses,
+    settings: Settings,
+}
+
+impl Bridge {
+    /// A bridge between this directory and this mailbox.
+    pub fn new(
+        directory: Directory,
+        mailbox: Arc<EmbeddedMailbox>,
+        sealing: SealingKey,
+        publish_transient: PublishTransient,
+        clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+        settings: Settings,
+    ) -> Self {
+        let rates = limits::Rates::new(settings.limits);
+        let uses = push::Uses::default();
+        Self(Arc::new(Inner {
+            directory,
+            mailbox,
+            sealing,
+            publish_transient,
+            clock,
+            rates,
+            uses,
+            settings,
+        }))
+    }
+
+    /// Writes how often each permission was used since the last time: the counts that the user sees.
+    pub async fn note_uses(&self) {
+        self.0.uses.write(&self.0.directory).await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -148,7 +148,7 @@ section! {
     /// Lines for people or for machines.
     format: LogFormat = LogFormat::Text;
     /// What to write: a level, or directives such as `info,belfry_store=debug`.
-    level: String = "info".to_owned();
+    level: String = "info,rumqttd=warn,fjall=warn,lsm_tree=warn".to_owned();
 }
 
 /// The whole configuration.

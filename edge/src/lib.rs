@@ -1,1 +1,12 @@
-//! Not built yet.
+//! What every HTTP room shares: errors as problem details, extractors that refuse with them, who the
+//! caller is, and the layers around a route.
+
+pub mod address;
+pub mod auth;
+pub mod error;
+pub mod extract;
+pub mod layers;
+
+pub use address::{AddressKey, ClientAddress, TrustedProxies};
+pub use error::ApiError;
+pub use extract::{Json, Path, Query};

@@ -6,6 +6,8 @@
 //! [`CommitListener`]. Reads see what was committed.
 
 pub mod command;
+#[cfg(test)]
+mod conformance;
 pub mod embedded;
 pub mod entry;
 mod rows;

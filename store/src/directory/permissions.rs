@@ -192,6 +192,52 @@ impl Directory {
         rows.into_iter().map(permission).collect()
     }
 
+    /// A page of everybody's permissions that are not revoked, after the cursor.
+    ///
+    /// # Errors
+    /// The directory is unavailable.
+    pub async fn all_permissions(
+        &self,
+        after: Option<(UserId, PermissionId)>,
+        limit: u32,
+    ) -> Result<Vec<(UserId, Permission)>, DirectoryError> {
+        type Row = (
+            Vec<u8>,
+            Vec<u8>,
+            String,
+            Option<String>,
+            i64,
+            i64,
+            i64,
+            i64,
+            Option<i64>,
+        );
+        let (user, after) = after.map_or((Vec::new(), Vec::new()), |(user, after)| {
+            (user.as_bytes().to_vec(), after.as_bytes().to_vec())
+        });
+        let rows = fetch!(
+            self,
+            fetch_all,
+            Row,
+            "SELECT user_id, permission_id, site, name, state, receipts, created, accepted, last_used \
+             FROM permissions WHERE (user_id > $1 OR (user_id = $1 AND permission_id > $2)) AND state < 2 \
+             ORDER BY user_id, permission_id LIMIT $3",
+            user,
+            after,
+            i64::from(limit)
+        )?;
+        rows.into_iter()
+            .map(
+                |(user, id_, site, name, state, receipts, created, accepted, last_used)| {
+                    let row = (
+                        id_, site, name, state, receipts, created, accepted, last_used,
+                    );
+                    Ok((id(&user)?, permission(row)?))
+                },
+            )
+            .collect()
+    }
+
     /// One of a user's permissions, revoked or not.
     ///
     /// # Errors

@@ -22,8 +22,8 @@ use tokio::sync::oneshot;
 const BATCH_MAX: usize = 1_024;
 /// Entries whose metadata may stay in memory between batches, about 20 MB.
 const CACHED_METAS_MAX: usize = 200_000;
-/// Users whose state may stay in memory between batches.
-const CACHED_USERS_MAX: usize = 20_000;
+/// Users whose state may stay in memory between batches; few under test, so that they do go.
+const CACHED_USERS_MAX: usize = if cfg!(test) { 100 } else { 20_000 };
 /// How often a slice of the users is looked through for what is over.
 const PRUNE_EVERY: Duration = Duration::from_secs(1);
 /// Head rows looked at in one slice, so that pruning never holds up a post for long.

@@ -1,0 +1,321 @@
+//! Permissions: which sites may notify.
+
+use crate::{Accounts, Caller, PAGE_DEFAULT, PAGE_MAX, Page, display_name, random};
+use axum::extract::State;
+use axum::http::StatusCode;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use belfry_edge::{ApiError, Json, Path, Query};
+use belfry_protocol::event::Event;
+use belfry_protocol::id::PermissionId;
+use belfry_protocol::problem::Problem;
+use belfry_protocol::secret::Secret;
+use belfry_protocol::site::Origin;
+use belfry_protocol::time::Timestamp;
+use belfry_store::directory::{NewPermission, Permission, PermissionState};
+use belfry_store::mailbox::Command;
+use p256::PublicKey;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub(crate) fn router() -> OpenApiRouter<Accounts> {
+    OpenApiRouter::new()
+        .routes(routes!(create, list))
+        .routes(routes!(get_one, change, revoke))
+}
+
+#[derive(Deserialize, ToSchema)]
+struct PermissionRequest {
+    /// The site's origin.
+    site: String,
+    name: Option<String>,
+    /// A P-256 point, base64url: restricts the endpoint to this VAPID key (RFC 8292 §4).
+    application_server_key: Option<String>,
+    /// Whether the site may have receipts.
+    #[serde(default)]
+    receipts: bool,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Created {
+    permission_id: PermissionId,
+    site: Origin,
+    #[schema(value_type = String)]
+    state: PermissionState,
+    /// Where the site posts; shown this once.
+    endpoint: String,
+    /// Always null: endpoints do not expire.
+    #[serde(rename = "expirationTime")]
+    expiration_time: Option<u64>,
+}
+
+/// Approves a site.
+#[utoipa::path(
+    post, path = "/v1/permissions", tag = "Permissions", request_body = PermissionRequest,
+    responses(
+        (status = 201, body = Created),
+        (status = 401, body = Problem),
+        (status = 403, description = "As many permissions as a user may have", body = Problem),
+        (status = 422, body = Problem),
+    )
+)]
+async fn create(
+    State(accounts): State<Accounts>,
+    caller: Caller,
+    Json(request): Json<PermissionRequest>,
+) -> Result<(StatusCode, axum::Json<Created>), ApiError> {
+    let inner = &accounts.0;
+    let user = caller.0.user;
+    let site: Origin =
+        request
+            .site
+            .parse()
+            .map_err(|error: belfry_protocol::site::InvalidOrigin| {
+                ApiError::invalid("site", error.to_string())
+            })?;
+    let name = request.name.as_deref().map(display_name).transpose()?;
+    let application_server_key = request
+        .application_server_key
+        .as_deref()
+        .map(server_key)
+        .transpose()?;
+    let limit = inner.settings.permissions_per_user;
+    if inner.directory.count_permissions(user).await? >= limit {
+        let detail = format!("a user has at most {limit} permissions; revoke one first");
+        return Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "too-many-permissions",
+            detail,
+        ));
+    }
+    let secret = Secret::from_random(random()?);
+    let permission = Permission {
+        id: PermissionId::from_bytes(random()?),
+        site: site.clone(),
+        name,
+        state: PermissionState::Allowed,
+        receipts: request.receipts,
+        created: inner.now(),
+        accepted: 0,
+        last_used: None,
+    };
+    let id = permission.id;
+    let new = NewPermission {
+        permission,
+        application_server_key,
+        endpoint: secret.hash(),
+    };
+    inner.directory.create_permission(user, &new).await?;
+    inner
+        .command(Command::SetPermission {
+            user,
+            permission: id,
+            site: site.clone(),
+            muted: false,
+        })
+        .await?;
+    inner
+        .broker
+        .publish_event(user, &Event::PermissionGranted { permission: id });
+    let created = Created {
+        permission_id: id,
+        site,
+        state: PermissionState::Allowed,
+        endpoint: format!("{}/push/{}", inner.settings.public_url, secret.expose()),
+        expiration_time: None,
+    };
+    Ok((StatusCode::CREATED, axum::Json(created)))
+}
+
+fn server_key(text: &str) -> Result<Vec<u8>, ApiError> {
+    let key = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok();
+    let key = key.filter(|key| key.len() == 65 && PublicKey::from_sec1_bytes(key).is_ok());
+    key.ok_or_else(|| {
+        ApiError::invalid(
+            "application_server_key",
+            "an uncompressed P-256 point is 65 bytes, base64url (RFC 8292 §3.2)",
+        )
+    })
+}
+
+#[derive(Serialize, ToSchema)]
+struct PermissionInfo {
+    permission_id: PermissionId,
+    site: Origin,
+    name: Option<String>,
+    #[schema(value_type = String)]
+    state: PermissionState,
+    receipts: bool,
+    created: Timestamp,
+    /// Notifications accepted, as of the last half minute.
+    accepted: u64,
+    last_used: Option<Timestamp>,
+}
+
+impl From<Permission> for PermissionInfo {
+    fn from(permission: Permission) -> Self {
+        Self {
+            permission_id: permission.id,
+            site: permission.site,
+            name: permission.name,
+            state: permission.state,
+            receipts: permission.receipts,
+            created: permission.created,
+            accepted: permission.accepted,
+            last_used: permission.last_used,
+        }
+    }
+}
+
+#[derive(Deserialize, IntoParams)]
+struct Paging {
+    /// At most 100, 50 if not given.
+    limit: Option<u32>,
+    /// `next` of the page before.
+    cursor: Option<PermissionId>,
+}
+
+/// The user's permissions that are not revoked.
+#[utoipa::path(
+    get, path = "/v1/permissions", tag = "Permissions", params(Paging),
+    responses((status = 200, body = Page<PermissionInfo>), (status = 401, body = Problem))
+)]
+async fn list(
+    State(accounts): State<Accounts>,
+    caller: Caller,
+    Query(paging): Query<Paging>,
+) -> Result<axum::Json<Page<PermissionInfo>>, ApiError> {
+    let limit = paging.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
+    let found = accounts
+        .0
+        .directory
+        .permissions(caller.0.user, paging.cursor, limit)
+        .await?;
+    let full = found.len() as u64 == u64::from(limit);
+    let next = found
+        .last()
+        .filter(|_| full)
+        .map(|last| last.id.to_string());
+    Ok(axum::Json(Page {
+        items: found.into_iter().map(PermissionInfo::from).collect(),
+        next,
+    }))
+}
+
+/// One permission.
+#[utoipa::path(
+    get, path = "/v1/permissions/{id}", tag = "Permissions", params(("id" = PermissionId, Path)),
+    responses((status = 200, body = PermissionInfo), (status = 401, body = Problem), (status = 404, body = Problem))
+)]
+async fn get_one(
+    State(accounts): State<Accounts>,
+    caller: Caller,
+    Path(id): Path<PermissionId>,
+) -> Result<axum::Json<PermissionInfo>, ApiError> {
+    Ok(axum::Json(find(&accounts, &caller, id).await?.into()))
+}
+
+async fn find(
+    accounts: &Accounts,
+    caller: &Caller,
+    id: PermissionId,
+) -> Result<Permission, ApiError> {
+    let found = accounts.0.directory.permission(caller.0.user, id).await?;
+    found
+        .filter(|permission| permission.state != PermissionState::Revoked)
+        .ok_or_else(|| ApiError::not_found("there is no such permission"))
+}
+
+#[derive(Deserialize, ToSchema)]
+struct PermissionChange {
+    #[schema(value_type = Option<String>, example = "muted")]
+    state: Option<PermissionState>,
+    name: Option<String>,
+    receipts: Option<bool>,
+}
+
+/// Mutes, allows or renames a permission.
+#[utoipa::path(
+    patch, path = "/v1/permissions/{id}", tag = "Permissions", params(("id" = PermissionId, Path)),
+    request_body = PermissionChange,
+    responses(
+        (status = 200, body = PermissionInfo),
+        (status = 401, body = Problem),
+        (status = 404, body = Problem),
+        (status = 422, body = Problem),
+    )
+)]
+async fn change(
+    State(accounts): State<Accounts>,
+    caller: Caller,
+    Path(id): Path<PermissionId>,
+    Json(change): Json<PermissionChange>,
+) -> Result<axum::Json<PermissionInfo>, ApiError> {
+    let inner = &accounts.0;
+    let user = caller.0.user;
+    let mut permission = find(&accounts, &caller, id).await?;
+    let before = permission.state;
+    match change.state {
+        Some(PermissionState::Revoked) => {
+            return Err(ApiError::invalid(
+                "state",
+                "a permission is revoked with DELETE",
+            ));
+        }
+        Some(state) => permission.state = state,
+        None => {}
+    }
+    if let Some(name) = &change.name {
+        permission.name = Some(display_name(name)?);
+    }
+    permission.receipts = change.receipts.unwrap_or(permission.receipts);
+    let muted = permission.state == PermissionState::Muted;
+    let site = permission.site.clone();
+    inner
+        .command(Command::SetPermission {
+            user,
+            permission: id,
+            site,
+            muted,
+        })
+        .await?;
+    inner.directory.update_permission(user, &permission).await?;
+    if permission.state != before {
+        let event = if muted {
+            Event::PermissionMuted { permission: id }
+        } else {
+            Event::PermissionAllowed { permission: id }
+        };
+        inner.broker.publish_event(user, &event);
+    }
+    Ok(axum::Json(permission.into()))
+}
+
+/// Revokes a permission: its endpoint answers 410 from now on, and what is stored of it is gone.
+#[utoipa::path(
+    delete, path = "/v1/permissions/{id}", tag = "Permissions", params(("id" = PermissionId, Path)),
+    responses((status = 204), (status = 401, body = Problem), (status = 404, body = Problem))
+)]
+async fn revoke(
+    State(accounts): State<Accounts>,
+    caller: Caller,
+    Path(id): Path<PermissionId>,
+) -> Result<StatusCode, ApiError> {
+    let inner = &accounts.0;
+    let user = caller.0.user;
+    let mut permission = find(&accounts, &caller, id).await?;
+    inner
+        .command(Command::Revoke {
+            user,
+            permission: id,
+        })
+        .await?;
+    permission.state = PermissionState::Revoked;
+    inner.directory.update_permission(user, &permission).await?;
+    inner
+        .broker
+        .publish_event(user, &Event::PermissionRevoked { permission: id });
+    Ok(StatusCode::NO_CONTENT)
+}

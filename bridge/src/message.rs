@@ -1,0 +1,98 @@
+//! Message URLs: (user, seq, expiry) sealed under a key of the server, so that withdrawing needs no
+//! table and the URL tells a site nothing.
+
+use aes_gcm_siv::aead::{Aead as _, KeyInit as _};
+use aes_gcm_siv::{Aes256GcmSiv, Nonce};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use belfry_protocol::id::UserId;
+use belfry_protocol::time::Timestamp;
+use belfry_store::mailbox::Seq;
+
+/// Bytes in a message URL: user (16), seq (8), expiry (8) and the tag (16).
+pub(crate) const SEALED_BYTES: usize = 48;
+
+/// The key of all message URLs. Losing it only ends withdrawing what was posted before.
+pub struct SealingKey(Aes256GcmSiv);
+
+/// What a message URL stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MessageRef {
+    pub(crate) user: UserId,
+    pub(crate) seq: Seq,
+    pub(crate) expires: Timestamp,
+}
+
+impl SealingKey {
+    /// From 32 random bytes that the directory keeps.
+    pub fn new(key: [u8; 32]) -> Self {
+        Self(Aes256GcmSiv::new(&key.into()))
+    }
+
+    /// 64 characters. The nonce is fixed: what is sealed is never the same twice, and with a
+    /// synthetic IV (RFC 8452) a repetition would show only that it is one.
+    pub(crate) fn seal(&self, message: MessageRef) -> Option<String> {
+        let mut plain = [0; 32];
+        plain[..16].copy_from_slice(message.user.as_bytes());
+        plain[16..24].copy_from_slice(&message.seq.0.to_be_bytes());
+        plain[24..].copy_from_slice(&message.expires.as_millis().to_be_bytes());
+        let sealed = self.0.encrypt(&Nonce::default(), &plain[..]).ok()?;
+        Some(URL_SAFE_NO_PAD.encode(sealed))
+    }
+
+    /// `None` for whatever this key did not seal.
+    pub(crate) fn open(&self, text: &str) -> Option<MessageRef> {
+        if text.len() != 64 {
+            return None;
+        }
+        let sealed = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let plain: [u8; 32] = self
+            .0
+            .decrypt(&Nonce::default(), &sealed[..])
+            .ok()?
+            .try_into()
+            .ok()?;
+        let (user, rest) = plain.split_at(16);
+        let (seq, expires) = rest.split_at(8);
+        Some(MessageRef {
+            user: UserId::try_from(user).ok()?,
+            seq: Seq(u64::from_be_bytes(seq.try_into().ok()?)),
+            expires: Timestamp::from_millis(u64::from_be_bytes(expires.try_into().ok()?)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_opens_under_its_key_alone_and_only_whole() {
+        let key = SealingKey::new([1; 32]);
+        let message = MessageRef {
+            user: UserId::from_bytes([2; 16]),
+            seq: Seq(3),
+            expires: Timestamp::from_millis(4),
+        };
+        let url = key.seal(message).expect("sealed");
+        assert_eq!(url.len(), 64);
+        assert_eq!(key.open(&url), Some(message));
+        assert_eq!(SealingKey::new([9; 32]).open(&url), None);
+        for at in 0..url.len() {
+            let other = if &url[at..=at] == "A" { "B" } else { "A" };
+            let changed = format!("{}{other}{}", &url[..at], &url[at + 1..]);
+            assert_eq!(key.open(&changed), None, "{at}");
+        }
+        assert_eq!(key.open(""), None);
+        let next = key
+            .seal(MessageRef {
+                seq: Seq(4),
+                ..message
+            })
+            .expect("sealed");
+        assert!(
+            url[..8] != next[..8],
+            "two messages of one user share nothing"
+        );
+    }
+}

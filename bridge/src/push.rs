@@ -1,0 +1,390 @@
+//! `POST /push/{secret}` (RFC 8030 §5) and `DELETE` of what came of it (§7.3).
+
+use crate::limits::Poster;
+use crate::message::{MessageRef, SEALED_BYTES};
+use crate::vapid::{self, NotProven, SiteKey};
+use crate::{Bridge, Inner};
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use belfry_edge::{ApiError, ClientAddress, Path};
+use belfry_protocol::body::check_structure;
+use belfry_protocol::envelope::Envelope;
+use belfry_protocol::id::{NotificationId, PermissionId, UserId};
+use belfry_protocol::push::{
+    BODY_BYTES_MAX, CollapseKey, ContentEncoding, IdempotencyKey, Ttl, Urgency,
+};
+use belfry_protocol::secret::SecretHash;
+use belfry_protocol::time::Timestamp;
+use belfry_store::directory::{Directory, Endpoint, PermissionState};
+use belfry_store::mailbox::command::Idempotency;
+use belfry_store::mailbox::{Accept, Accepted, Command, Mailbox as _, Outcome, Refusal};
+use bytes::Bytes;
+use std::collections::HashMap;
+use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// Permissions whose use is remembered between two writes; more are not counted until then.
+const USES_MAX: usize = 100_000;
+
+/// The routes of the bridge.
+pub fn router(bridge: Bridge) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(push))
+        .routes(routes!(withdraw))
+        .layer(belfry_edge::layers::cors())
+        .with_state(bridge)
+}
+
+/// Sends an encrypted notification (RFC 8030 §5).
+///
+/// Answers 201 only after the notification is on stable storage.
+#[utoipa::path(
+    post, path = "/push/{secret}", tag = "Publishing",
+    params(
+        ("secret" = String, Path, description = "The endpoint that the user gave the site"),
+        ("TTL" = u32, Header, description = "Seconds that it may wait; capped"),
+        ("Content-Encoding" = ContentEncoding, Header, description = "How the body is encrypted"),
+        ("Urgency" = Option<Urgency>, Header, description = "RFC 8030 §5.3"),
+        ("Topic" = Option<String>, Header, description = "Replaces one still owed with the same topic"),
+        ("Authorization" = Option<String>, Header, description = "`vapid t=…, k=…` (RFC 8292)"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Repeats the first answer for a day"),
+    ),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    responses(
+        (status = 201, description = "Stored", headers(("Location" = String), ("TTL" = u32))),
+        (status = 400, description = "A malformed header or body", body = belfry_protocol::problem::Problem),
+        (status = 401, description = "The permission asks for VAPID", body = belfry_protocol::problem::Problem),
+        (status = 403, description = "Another key, or a blocked site", body = belfry_protocol::problem::Problem),
+        (status = 404, description = "No such endpoint", body = belfry_protocol::problem::Problem),
+        (status = 410, description = "Revoked", body = belfry_protocol::problem::Problem),
+        (status = 413, description = "More than 4096 bytes", body = belfry_protocol::problem::Problem),
+        (status = 415, description = "Not encrypted as it must be", body = belfry_protocol::problem::Problem),
+        (status = 422, description = "The idempotency key had another body", body = belfry_protocol::problem::Problem),
+        (status = 429, description = "Too many", body = belfry_protocol::problem::Problem),
+        (status = 503, description = "Try again", body = belfry_protocol::problem::Problem),
+    )
+)]
+async fn push(
+    State(bridge): State<Bridge>,
+    Path(secret): Path<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let accepted = bridge.0.push(&secret, request).await;
+    match &accepted {
+        Ok(_) => metrics::counter!("belfry_accepted_total").increment(1),
+        Err(error) => {
+            metrics::counter!("belfry_refused_total", "reason" => error.kind().to_owned())
+                .increment(1)
+        }
+    }
+    accepted
+}
+
+/// Takes a notification back from every device that does not have it yet (RFC 8030 §7.3).
+#[utoipa::path(
+    delete, path = "/push/message/{message}", tag = "Publishing",
+    params(("message" = String, Path, description = "The last part of the message URL")),
+    responses(
+        (status = 204, description = "Withdrawn, whether or not it was delivered"),
+        (status = 404, description = "No such message", body = belfry_protocol::problem::Problem),
+    )
+)]
+async fn withdraw(
+    State(bridge): State<Bridge>,
+    Path(message): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    let now = (bridge.0.clock)();
+    let message = bridge.0.sealing.open(&message);
+    let message = message.filter(|message| message.expires > now);
+    let Some(MessageRef { user, seq, .. }) = message else {
+        return Err(ApiError::not_found(
+            "there is no such message, or it has expired",
+        ));
+    };
+    bridge.0.command(Command::Withdraw { user, seq }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The headers of a post.
+struct Headers {
+    ttl: Ttl,
+    urgency: Urgency,
+    collapse: Option<CollapseKey>,
+    idempotency: Option<IdempotencyKey>,
+    encoding: ContentEncoding,
+}
+
+impl Headers {
+    fn read(headers: &HeaderMap) -> Result<Self, ApiError> {
+        Ok(Self {
+            ttl: header::<Ttl>(headers, "TTL")?.ok_or_else(|| {
+                ApiError::malformed(
+                    "TTL",
+                    "TTL is required (RFC 8030 §5.2): seconds, such as 3600",
+                )
+            })?,
+            urgency: header(headers, "Urgency")?.unwrap_or_default(),
+            collapse: header(headers, "Topic")?,
+            idempotency: header(headers, "Idempotency-Key")?,
+            encoding: encoding(headers)?,
+        })
+    }
+}
+
+/// The one value of a header, parsed.
+fn header<T: FromStr<Err = belfry_protocol::push::InvalidHeader>>(
+    headers: &HeaderMap,
+    name: &'static str,
+) -> Result<Option<T>, ApiError> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
+        return Err(ApiError::malformed(
+            name,
+            format!("{name} stands there more than once"),
+        ));
+    }
+    let text = value
+        .to_str()
+        .map_err(|_| ApiError::malformed(name, format!("{name} is ASCII")))?;
+    text.trim()
+        .parse()
+        .map(Some)
+        .map_err(|error: T::Err| ApiError::malformed(name, error.to_string()))
+}
+
+fn encoding(headers: &HeaderMap) -> Result<ContentEncoding, ApiError> {
+    let value = headers
+        .get(header::CONTENT_ENCODING)
+        .and_then(|value| value.to_str().ok());
+    value
+        .and_then(|value| value.trim().parse().ok())
+        .ok_or_else(|| {
+            let remedy = if value.is_some_and(|value| value.eq_ignore_ascii_case("aesgcm")) {
+                "aesgcm was a draft; set the library to aes128gcm (RFC 8291)"
+            } else {
+                "Content-Encoding is aes128gcm (RFC 8291) or crypto-box: the body is encrypted"
+            };
+            ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoding", remedy)
+                .at("Content-Encoding")
+        })
+}
+
+impl Inner {
+    async fn push(&self, secret: &str, request: Request) -> Result<Response, ApiError> {
+        let endpoint = self.endpoint(secret).await?;
+        let (parts, body) = request.into_parts();
+        let headers = Headers::read(&parts.headers)?;
+        let body = read_body(body).await?;
+        check_structure(headers.encoding, &body)
+            .map_err(|problem| ApiError::malformed("body", problem.to_string()))?;
+        let now = (self.clock)();
+        let poster = match self.prove(&endpoint, &parts.headers, now)? {
+            Some(SiteKey(key)) => Poster::Proven(*SecretHash::of(&key).as_bytes()),
+            None => {
+                let trusted = &self.settings.trusted_proxies;
+                Poster::Unproven(
+                    ClientAddress::of(&parts.extensions, &parts.headers, trusted).key(),
+                )
+            }
+        };
+        let ttl = headers.ttl.capped(self.settings.ttl_max);
+        let idempotency = headers.idempotency.as_ref().map(|key| Idempotency {
+            key: *SecretHash::of(key.as_str().as_bytes()).as_bytes(),
+            digest: *SecretHash::of(&body).as_bytes(),
+        });
+        let (user, permission) = (endpoint.user, endpoint.permission);
+        if let Some(key) = idempotency
+            && let Some(first) = self.mailbox.idempotent(user, permission, key).await?
+        {
+            return self.created(user, &first, now);
+        }
+        self.rates.count(user, permission, poster, now)?;
+        let envelope = Envelope {
+            id: NotificationId::from_bytes(random()?),
+            permission,
+            site: endpoint.site,
+            sent: now,
+            expires: now.plus(ttl.as_duration()),
+            urgency: headers.urgency,
+            collapse: headers.collapse,
+            encoding: headers.encoding,
+            body,
+        };
+        if ttl.as_secs() == 0 {
+            return self.publish_transient(user, &envelope, endpoint.state);
+        }
+        let accept = Accept {
+            user,
+            envelope,
+            idempotency,
+        };
+        match self.command(Command::Accept(Box::new(accept))).await? {
+            Outcome::Accepted(accepted) => {
+                if accepted.repeated {
+                    self.rates.refund(user, permission, poster);
+                } else {
+                    self.uses.count(user, permission, now);
+                }
+                self.created(user, &accepted, now)
+            }
+            _ => Err(ApiError::unavailable()),
+        }
+    }
+
+    async fn endpoint(&self, secret: &str) -> Result<Endpoint, ApiError> {
+        let unknown = || ApiError::not_found("there is no such endpoint; drop the subscription");
+        let endpoint = self
+            .directory
+            .endpoint(SecretHash::of(secret.as_bytes()))
+            .await?
+            .ok_or_else(unknown)?;
+        match endpoint.state {
+            PermissionState::Allowed | PermissionState::Muted => Ok(endpoint),
+            PermissionState::Revoked => Err(Refusal::Revoked.into()),
+        }
+    }
+
+    /// The key that the sender proves, where it proves one.
+    fn prove(
+        &self,
+        endpoint: &Endpoint,
+        headers: &HeaderMap,
+        now: Timestamp,
+    ) -> Result<Option<SiteKey>, ApiError> {
+        let restricted = endpoint.application_server_key.as_ref();
+        let Some(value) = headers.get(header::AUTHORIZATION) else {
+            return match restricted {
+                None => Ok(None),
+                Some(_) => {
+                    let detail = "this permission takes posts of one VAPID key alone (RFC 8292 §4)";
+                    Err(ApiError::new(StatusCode::UNAUTHORIZED, "vapid", detail)
+                        .at("Authorization")
+                        .asking_for("vapid"))
+                }
+            };
+        };
+        let forbidden = |detail: String| {
+            ApiError::new(StatusCode::FORBIDDEN, "vapid", detail).at("Authorization")
+        };
+        let text = value
+            .to_str()
+            .map_err(|_| forbidden(NotProven::Scheme.to_string()))?;
+        let mut audiences = vec![self.settings.public_url.clone()];
+        audiences.extend(self.settings.public_url_former.iter().cloned());
+        let key =
+            vapid::verify(text, &audiences, now).map_err(|error| forbidden(error.to_string()))?;
+        match restricted {
+            Some(only) if *only != key.0 => Err(forbidden(
+                "this permission is for another VAPID key".to_owned(),
+            )),
+            _ => Ok(Some(key)),
+        }
+    }
+
+    fn publish_transient(
+        &self,
+        user: UserId,
+        envelope: &Envelope,
+        state: PermissionState,
+    ) -> Result<Response, ApiError> {
+        // A muted permission's message is never shown nor kept, so there is nobody to publish it to.
+        if state == PermissionState::Allowed {
+            (self.publish_transient)(user, envelope);
+        }
+        // Sealed, it would be the same for two endpoints of one user at one moment, and link them.
+        let nothing = URL_SAFE_NO_PAD.encode(random::<SEALED_BYTES>()?);
+        self.answer(&nothing, 0)
+    }
+
+    fn created(
+        &self,
+        user: UserId,
+        accepted: &Accepted,
+        now: Timestamp,
+    ) -> Result<Response, ApiError> {
+        let message = MessageRef {
+            user,
+            seq: accepted.seq,
+            expires: accepted.expires,
+        };
+        let sealed = self
+            .sealing
+            .seal(message)
+            .ok_or_else(ApiError::unavailable)?;
+        let ttl = accepted.expires.since(now).as_millis().div_ceil(1_000);
+        self.answer(&sealed, u32::try_from(ttl).unwrap_or(u32::MAX))
+    }
+
+    /// 201, with the message URL that ends so and the seconds that the message may wait.
+    fn answer(&self, message: &str, ttl: u32) -> Result<Response, ApiError> {
+        let location = format!("{}/push/message/{message}", self.settings.public_url);
+        let location = HeaderValue::from_str(&location).map_err(|_| ApiError::unavailable())?;
+        let ttl = HeaderValue::from(ttl);
+        let headers = [
+            (header::LOCATION, location),
+            (HeaderName::from_static("ttl"), ttl),
+        ];
+        Ok((StatusCode::CREATED, headers).into_response())
+    }
+
+    async fn command(&self, command: Command) -> Result<Outcome, ApiError> {
+        let mut outcomes = self.mailbox.apply(vec![command]).await;
+        Ok(outcomes.pop().unwrap_or(Err(Refusal::Unavailable))?)
+    }
+}
+
+/// At most 4096 bytes; what is longer is refused without reading on.
+async fn read_body(body: Body) -> Result<Bytes, ApiError> {
+    let bytes = axum::body::to_bytes(body, BODY_BYTES_MAX)
+        .await
+        .map_err(|_| {
+            let detail = "the body is more than 4096 bytes; shorten what you encrypt";
+            ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail).at("body")
+        })?;
+    if bytes.is_empty() {
+        return Err(ApiError::malformed(
+            "body",
+            "the body is empty; send the encrypted notification",
+        ));
+    }
+    Ok(bytes)
+}
+
+fn random<const N: usize>() -> Result<[u8; N], ApiError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|_| ApiError::unavailable())?;
+    Ok(bytes)
+}
+
+/// How often each permission was used since it was last written down: one write for many posts.
+#[derive(Default)]
+pub(crate) struct Uses(Mutex<HashMap<(UserId, PermissionId), (u64, Timestamp)>>);
+
+impl Uses {
+    fn count(&self, user: UserId, permission: PermissionId, now: Timestamp) {
+        let mut uses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if uses.len() < USES_MAX || uses.contains_key(&(user, permission)) {
+            let entry = uses.entry((user, permission)).or_insert((0, now));
+            *entry = (entry.0 + 1, now);
+        }
+    }
+
+    pub(crate) async fn write(&self, directory: &Directory) {
+        let uses = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        for ((user, permission), (count, last)) in uses {
+            if let Err(error) = directory.note_use(user, permission, count, last).await {
+                tracing::warn!(%error, "cannot note the use of permissions");
+                return;
+            }
+        }
+    }
+}

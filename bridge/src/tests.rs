@@ -1,0 +1,427 @@
+//! The bridge as a site sees it, over a real directory and a real mailbox.
+
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use belfry_protocol::id::PermissionId;
+use belfry_protocol::secret::Secret;
+use belfry_store::directory::{NewPermission, Permission, PermissionState};
+use belfry_store::mailbox::{Command, HistoryRange, Mailbox as _, MailboxLimits, Seq};
+use p256::ecdsa::signature::Signer as _;
+use p256::ecdsa::{Signature, SigningKey};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tower::ServiceExt as _;
+
+const START: u64 = 1_800_000_000_000;
+const SITE: &str = "https://news.example";
+const TTL_MAX: u64 = 3_600;
+const BURST: u32 = 3;
+
+struct Site {
+    router: Router,
+    directory: Directory,
+    mailbox: Arc<EmbeddedMailbox>,
+    now: Arc<AtomicU64>,
+    transient: Arc<Mutex<Vec<Envelope>>>,
+    _folder: tempfile::TempDir,
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    problem: serde_json::Value,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The path of the message URL.
+    fn message(&self) -> &str {
+        self.header("location")
+            .strip_prefix("https://push.example")
+            .unwrap()
+    }
+}
+
+fn user() -> UserId {
+    UserId::from_bytes([1; 16])
+}
+
+fn secret(number: u8) -> Secret {
+    Secret::from_random([number; 24])
+}
+
+fn body(number: u8) -> Vec<u8> {
+    vec![number; 168]
+}
+
+fn key(number: u8) -> SigningKey {
+    SigningKey::from_slice(&[number; 32]).unwrap()
+}
+
+fn public(key: &SigningKey) -> Vec<u8> {
+    key.verifying_key()
+        .to_encoded_point(false)
+        .as_bytes()
+        .to_vec()
+}
+
+fn vapid(key: &SigningKey) -> String {
+    let claims = format!(
+        r#"{{"aud":"https://push.example","exp":{}}}"#,
+        START / 1000 + 600
+    );
+    let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let signed = format!(
+        "{}.{}",
+        part(br#"{"typ":"JWT","alg":"ES256"}"#),
+        part(claims.as_bytes())
+    );
+    let signature: Signature = key.sign(signed.as_bytes());
+    format!(
+        "vapid t={signed}.{}, k={}",
+        part(&signature.to_bytes()),
+        part(&public(key))
+    )
+}
+
+impl Site {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!(
+            "sqlite:{}",
+            folder.path().join("directory.sqlite").display()
+        );
+        let directory = Directory::open(&url).await.unwrap();
+        let now = Arc::new(AtomicU64::new(START));
+        let reading = Arc::clone(&now);
+        let clock: Arc<dyn Fn() -> Timestamp + Send + Sync> =
+            Arc::new(move || Timestamp::from_millis(reading.load(Ordering::SeqCst)));
+        let mailbox = EmbeddedMailbox::open(
+            &folder.path().join("mailbox"),
+            MailboxLimits::default(),
+            Arc::clone(&clock),
+            Box::new(|_| {}),
+        );
+        let mailbox = Arc::new(mailbox.unwrap());
+        let transient = Arc::new(Mutex::new(Vec::new()));
+        let published = Arc::clone(&transient);
+        let bridge = Bridge::new(
+            directory.clone(),
+            Arc::clone(&mailbox),
+            SealingKey::new([9; 32]),
+            Arc::new(move |_, envelope| published.lock().unwrap().push(envelope.clone())),
+            clock,
+            Settings {
+                public_url: "https://push.example".to_owned(),
+                public_url_former: Vec::new(),
+                ttl_max: Duration::from_secs(TTL_MAX),
+                limits: PushLimits {
+                    permission_per_minute: 60,
+                    permission_burst: BURST,
+                    site_per_second: 600,
+                    site_per_day: 5_000_000,
+                    unproven_per_second: 10,
+                },
+                trusted_proxies: TrustedProxies::default(),
+            },
+        );
+        directory
+            .create_account(user(), "ada", "x", Timestamp::from_millis(START))
+            .await
+            .unwrap();
+        let (router, _) = router(bridge).split_for_parts();
+        let site = Self {
+            router,
+            directory,
+            mailbox,
+            now,
+            transient,
+            _folder: folder,
+        };
+        site.approve(1, None).await;
+        site
+    }
+
+    async fn approve(&self, number: u8, restricted_to: Option<Vec<u8>>) -> Permission {
+        let permission = Permission {
+            id: PermissionId::from_bytes([number; 16]),
+            site: SITE.parse().unwrap(),
+            name: None,
+            state: PermissionState::Allowed,
+            receipts: false,
+            created: Timestamp::from_millis(START),
+            accepted: 0,
+            last_used: None,
+        };
+        let new = NewPermission {
+            permission: permission.clone(),
+            application_server_key: restricted_to,
+            endpoint: secret(number).hash(),
+        };
+        self.directory
+            .create_permission(user(), &new)
+            .await
+            .unwrap();
+        self.command(Command::SetPermission {
+            user: user(),
+            permission: permission.id,
+            site: permission.site.clone(),
+            muted: false,
+        })
+        .await;
+        permission
+    }
+
+    async fn command(&self, command: Command) {
+        for answer in self.mailbox.apply(vec![command]).await {
+            answer.unwrap();
+        }
+    }
+
+    async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::from(body)).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = axum::body::to_bytes(body, 65_536).await.unwrap();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            problem: serde_json::from_slice(&bytes).unwrap_or_default(),
+        }
+    }
+
+    /// A good post with more headers; one named here replaces the good one.
+    async fn post(&self, number: u8, more: &[(&str, &str)], body: Vec<u8>) -> Answer {
+        let good = [("TTL", "60"), ("Content-Encoding", "crypto-box")];
+        let kept = good
+            .iter()
+            .filter(|(name, _)| !more.iter().any(|(other, _)| other == name));
+        let headers: Vec<_> = kept
+            .chain(more)
+            .copied()
+            .filter(|(_, value)| *value != "absent")
+            .collect();
+        let path = format!("/push/{}", secret(number).expose());
+        self.ask("POST", &path, &headers, body).await
+    }
+
+    async fn stored(&self) -> usize {
+        let all = HistoryRange::After(Seq(0));
+        self.mailbox.history(user(), all, 100).await.unwrap().len()
+    }
+}
+
+#[tokio::test]
+async fn each_fault_has_its_status_and_names_its_field() {
+    let site = Site::new().await;
+    let check = async |headers: &[(&str, &str)], body: Vec<u8>, status: u16, field: &str| {
+        let answer = site.post(1, headers, body).await;
+        assert_eq!(
+            answer.status.as_u16(),
+            status,
+            "{headers:?} {}",
+            answer.problem
+        );
+        assert_eq!(answer.problem["field"], field, "{headers:?}");
+        assert_eq!(answer.problem["status"], status);
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+    };
+    check(&[("TTL", "absent")], body(1), 400, "TTL").await;
+    check(&[("TTL", "-1")], body(1), 400, "TTL").await;
+    check(&[("TTL", "1"), ("TTL", "2")], body(1), 400, "TTL").await;
+    check(&[("Urgency", "asap")], body(1), 400, "Urgency").await;
+    check(&[("Topic", "a b")], body(1), 400, "Topic").await;
+    check(
+        &[("Idempotency-Key", "a b")],
+        body(1),
+        400,
+        "Idempotency-Key",
+    )
+    .await;
+    let encoding = "Content-Encoding";
+    check(&[(encoding, "absent")], body(1), 415, encoding).await;
+    check(&[(encoding, "gzip")], body(1), 415, encoding).await;
+    check(&[(encoding, "aesgcm")], body(1), 415, encoding).await;
+    check(&[(encoding, "aes128gcm")], body(1), 400, "body").await;
+    check(&[], Vec::new(), 400, "body").await;
+    check(&[], vec![0; 167], 400, "body").await;
+    check(&[], vec![0; 4097], 413, "body").await;
+    check(
+        &[("Authorization", "vapid t=a.b.c,k=d")],
+        body(1),
+        403,
+        "Authorization",
+    )
+    .await;
+    assert_eq!(site.stored().await, 0);
+    assert_eq!(site.post(1, &[], vec![0; 4096]).await.status, 201);
+    assert_eq!(site.stored().await, 1);
+}
+
+#[tokio::test]
+async fn endpoints_unknown_revoked_and_blocked_are_told_apart() {
+    let site = Site::new().await;
+    assert_eq!(site.post(7, &[], body(1)).await.status, 404);
+    assert_eq!(
+        site.ask("POST", "/push/short", &[], body(1)).await.status,
+        404
+    );
+    let mut other = site.approve(2, None).await;
+    other.state = PermissionState::Revoked;
+    site.directory
+        .update_permission(user(), &other)
+        .await
+        .unwrap();
+    assert_eq!(site.post(2, &[], body(1)).await.status, 410);
+    let blocked = Command::BlockSite {
+        site: SITE.parse().unwrap(),
+        blocked: true,
+    };
+    site.command(blocked).await;
+    assert_eq!(site.post(1, &[], body(1)).await.status, 403);
+}
+
+#[tokio::test]
+async fn what_is_stored_can_be_withdrawn_by_its_url_until_it_expires() {
+    let site = Site::new().await;
+    let answer = site
+        .post(1, &[("TTL", "99999"), ("Prefer", "respond-async")], body(1))
+        .await;
+    assert_eq!(answer.status, 201);
+    assert_eq!(answer.header("ttl"), TTL_MAX.to_string());
+    let message = answer.message();
+    assert_eq!(message.len(), "/push/message/".len() + 64);
+    assert_eq!(site.stored().await, 1);
+    let (kept, _) = message.split_at(message.len() - 2);
+    let forged = site
+        .ask("DELETE", &format!("{kept}.."), &[], Vec::new())
+        .await;
+    assert_eq!(forged.status, 404);
+    assert_eq!(site.stored().await, 1);
+    for _ in 0..2 {
+        assert_eq!(
+            site.ask("DELETE", message, &[], Vec::new()).await.status,
+            204
+        );
+    }
+    assert_eq!(site.stored().await, 0);
+    assert_eq!(site.ask("GET", message, &[], Vec::new()).await.status, 405);
+    site.now.fetch_add(TTL_MAX * 1000, Ordering::SeqCst);
+    assert_eq!(
+        site.ask("DELETE", message, &[], Vec::new()).await.status,
+        404
+    );
+}
+
+#[tokio::test]
+async fn a_repeat_has_the_first_answer_and_costs_nothing() {
+    let site = Site::new().await;
+    let named = [("Idempotency-Key", "one")];
+    let first = site.post(1, &named, body(1)).await;
+    for _ in 0..BURST * 2 {
+        let again = site.post(1, &named, body(1)).await;
+        assert_eq!(
+            (again.status.as_u16(), again.message()),
+            (201, first.message())
+        );
+    }
+    assert_eq!(site.post(1, &named, body(2)).await.status, 422);
+    assert_eq!(site.stored().await, 1);
+}
+
+#[tokio::test]
+async fn beyond_the_rate_it_says_when_to_come_back() {
+    let site = Site::new().await;
+    for number in 0..BURST {
+        assert_eq!(site.post(1, &[], body(number as u8)).await.status, 201);
+    }
+    let over = site.post(1, &[], body(9)).await;
+    assert_eq!(
+        (over.status.as_u16(), over.header("retry-after")),
+        (429, "1")
+    );
+    assert!(
+        over.problem["detail"]
+            .as_str()
+            .unwrap()
+            .contains("permission")
+    );
+    site.approve(2, None).await;
+    assert_eq!(site.post(2, &[], body(1)).await.status, 201);
+    site.now.fetch_add(1_000, Ordering::SeqCst);
+    assert_eq!(site.post(1, &[], body(9)).await.status, 201);
+}
+
+#[tokio::test]
+async fn a_restricted_endpoint_takes_its_own_key_alone() {
+    let site = Site::new().await;
+    site.approve(2, Some(public(&key(7)))).await;
+    let none = site.post(2, &[], body(1)).await;
+    assert_eq!(
+        (none.status.as_u16(), none.header("www-authenticate")),
+        (401, "vapid")
+    );
+    let other = vapid(&key(8));
+    assert_eq!(
+        site.post(2, &[("Authorization", &other)], body(1))
+            .await
+            .status,
+        403
+    );
+    assert_eq!(
+        site.post(1, &[("Authorization", &other)], body(1))
+            .await
+            .status,
+        201
+    );
+    let own = vapid(&key(7));
+    assert_eq!(
+        site.post(2, &[("Authorization", &own)], body(1))
+            .await
+            .status,
+        201
+    );
+}
+
+#[tokio::test]
+async fn without_a_ttl_it_goes_out_once_and_its_url_links_nothing() {
+    let site = Site::new().await;
+    site.approve(2, None).await;
+    let first = site.post(1, &[("TTL", "0")], body(1)).await;
+    let second = site.post(2, &[("TTL", "0")], body(2)).await;
+    assert_eq!((first.status.as_u16(), first.header("ttl")), (201, "0"));
+    assert_eq!(site.transient.lock().unwrap().len(), 2);
+    assert_eq!(site.stored().await, 0);
+    assert_eq!(
+        site.ask("DELETE", first.message(), &[], Vec::new())
+            .await
+            .status,
+        404
+    );
+    assert_ne!(
+        first.message(),
+        second.message(),
+        "two endpoints of one user must not be seen to share a mailbox"
+    );
+}

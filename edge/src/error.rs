@@ -1,0 +1,147 @@
+//! Errors as answers: the one place where a status is chosen for what the inner rooms refuse.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use belfry_protocol::problem::{PROBLEM_CONTENT_TYPE, Problem};
+use belfry_store::directory::DirectoryError;
+use belfry_store::mailbox::Refusal;
+
+/// Seconds after which an overloaded or draining server is asked again.
+pub const RETRY_SECS: u64 = 5;
+
+/// An error on its way to the caller.
+#[derive(Debug)]
+pub struct ApiError {
+    problem: Box<Problem>,
+    retry_after_secs: Option<u64>,
+    authenticate: Option<&'static str>,
+}
+
+impl ApiError {
+    /// A problem; `kind` is the last segment of its `type`.
+    pub fn new(status: StatusCode, kind: &str, detail: impl Into<String>) -> Self {
+        let title = status.canonical_reason().unwrap_or("Error");
+        Self {
+            problem: Box::new(Problem::new(status.as_u16(), kind, title, detail)),
+            retry_after_secs: None,
+            authenticate: None,
+        }
+    }
+
+    /// 400, with the field at fault.
+    pub fn malformed(field: &str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "malformed", detail).at(field)
+    }
+
+    /// 422, with the field at fault.
+    pub fn invalid(field: &str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail).at(field)
+    }
+
+    /// 404.
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", detail)
+    }
+
+    /// 401 for a bearer token.
+    pub fn unauthorized(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail).asking_for("Bearer")
+    }
+
+    /// 429, to be tried again after so many seconds.
+    pub fn rate_limited(detail: impl Into<String>, retry_after_secs: u64) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", detail).after(retry_after_secs)
+    }
+
+    /// 503.
+    pub fn unavailable() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "the server cannot do this now; try again",
+        )
+        .after(RETRY_SECS)
+    }
+
+    /// The last segment of the `type`, for a metric's label.
+    pub fn kind(&self) -> &str {
+        self.problem.kind.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// Names the field at fault.
+    #[must_use]
+    pub fn at(mut self, field: &str) -> Self {
+        self.problem.field = Some(field.to_owned());
+        self
+    }
+
+    /// Adds `Retry-After`.
+    #[must_use]
+    pub fn after(mut self, seconds: u64) -> Self {
+        self.retry_after_secs = Some(seconds.max(1));
+        self
+    }
+
+    /// Adds `WWW-Authenticate`.
+    #[must_use]
+    pub fn asking_for(mut self, scheme: &'static str) -> Self {
+        self.authenticate = Some(scheme);
+        self
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status =
+            StatusCode::from_u16(self.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, axum::Json(&*self.problem)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static(PROBLEM_CONTENT_TYPE),
+        );
+        if let Some(seconds) = self.retry_after_secs {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(scheme) = self.authenticate {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
+        }
+        response
+    }
+}
+
+impl From<DirectoryError> for ApiError {
+    fn from(error: DirectoryError) -> Self {
+        match error {
+            DirectoryError::Taken => Self::new(StatusCode::CONFLICT, "taken", "it is taken"),
+            DirectoryError::Unavailable(_)
+            | DirectoryError::Migration(_)
+            | DirectoryError::Unreadable(_)
+            | DirectoryError::Url => {
+                tracing::error!(%error, "the directory failed");
+                Self::unavailable()
+            }
+        }
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        let detail = refusal.to_string();
+        match refusal {
+            Refusal::UnknownPermission | Refusal::UnknownSession => Self::not_found(detail),
+            Refusal::Revoked => Self::new(StatusCode::GONE, "revoked", detail),
+            Refusal::Blocked => Self::new(StatusCode::FORBIDDEN, "blocked", detail),
+            Refusal::IdempotencyMismatch => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency-mismatch",
+                detail,
+            )
+            .at("Idempotency-Key"),
+            Refusal::PrivateSpaceFull => {
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, "full", detail)
+            }
+            Refusal::Unavailable => Self::unavailable(),
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! What the broker asks of the directory, without either knowing the other.
+
+use belfry_broker::{BoxFuture, DeviceDirectory, Unavailable};
+use belfry_protocol::id::{DeviceId, PermissionId, UserId};
+use belfry_protocol::secret::SecretHash;
+use belfry_store::directory::{Directory, PermissionState};
+use bytes::Bytes;
+
+/// The directory as the broker sees it.
+pub(crate) struct Devices(pub(crate) Directory);
+
+impl DeviceDirectory for Devices {
+    fn authenticate(
+        &self,
+        device: DeviceId,
+        user: UserId,
+        password: Bytes,
+    ) -> BoxFuture<'_, Result<bool, Unavailable>> {
+        Box::pin(async move {
+            let verified = self
+                .0
+                .verify_device(user, device, SecretHash::of(&password))
+                .await;
+            verified.map_err(|error| unavailable(&error))
+        })
+    }
+
+    fn owns_permission(
+        &self,
+        user: UserId,
+        permission: PermissionId,
+    ) -> BoxFuture<'_, Result<bool, Unavailable>> {
+        Box::pin(async move {
+            let found = self
+                .0
+                .permission(user, permission)
+                .await
+                .map_err(|error| unavailable(&error))?;
+            Ok(found.is_some_and(|permission| permission.state != PermissionState::Revoked))
+        })
+    }
+}
+
+fn unavailable(error: &belfry_store::directory::DirectoryError) -> Unavailable {
+    tracing::error!(%error, "the directory failed");
+    Unavailable
+}

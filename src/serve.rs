@@ -1,0 +1,297 @@
+//! `belfry serve`: everything in one process, wired from the durable parts outwards, and taken down
+//! in the opposite order.
+
+use crate::http::{self, Tls};
+use crate::live::Devices;
+use crate::{pages, stop, tls};
+use anyhow::Context as _;
+use belfry_account::Accounts;
+use belfry_bridge::{Bridge, PushLimits, SealingKey};
+use belfry_broker::{Broker, Hub, TlsSource};
+use belfry_config::{Config, LogFormat, Registration};
+use belfry_edge::TrustedProxies;
+use belfry_protocol::time::Timestamp;
+use belfry_store::directory::Directory;
+use belfry_store::mailbox::MailboxLimits;
+use belfry_store::mailbox::embedded::EmbeddedMailbox;
+use std::net::SocketAddr;
+use std::num::NonZeroU16;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use utoipa_axum::router::OpenApiRouter;
+
+/// How often the use of permissions is written down.
+const USES_EVERY: Duration = Duration::from_secs(30);
+
+type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Runs the server until a signal.
+pub(crate) fn run(config: Config) -> anyhow::Result<()> {
+    log(&config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(serve(config))
+}
+
+fn log(config: &Config) -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&config.log.level).with_context(|| {
+        format!(
+            "log.level = {:?}: must be a level such as info",
+            config.log.level
+        )
+    })?;
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match config.log.format {
+        LogFormat::Text => lines
+            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+            .init(),
+        LogFormat::Json => lines.json().init(),
+    }
+    Ok(())
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let stopping = CancellationToken::new();
+    let signals = tokio::spawn(stop::on_signals(stopping.clone())?);
+    let metrics = pages::install_metrics()?;
+    let tls = tls::load(&config)?;
+    let http_listener = bind(config.http.listen, "http.listen").await?;
+    let mqtt_listener = bind(config.mqtt.listen, "mqtt.listen").await?;
+    let (http_bound, mqtt_bound) = (http_listener.local_addr()?, mqtt_listener.local_addr()?);
+    let public = config
+        .public_url_for(http_bound)
+        .as_str()
+        .trim_end_matches('/')
+        .to_owned();
+    let trusted = TrustedProxies(config.trusted_proxies.clone().into());
+    let clock: Clock = Arc::new(|| Timestamp::of(SystemTime::now()));
+
+    private_folder(&config.data_dir)?;
+    let directory = open_directory(&config).await?;
+    let hub = Hub::start();
+    let mailbox = open_mailbox(&config, Arc::clone(&clock), hub.commit_listener())?;
+    belfry_account::reconcile(&directory, &*mailbox).await?;
+    let broker = Broker::start(
+        hub,
+        Arc::clone(&mailbox),
+        Arc::new(Devices(directory.clone())),
+        broker_settings(&config),
+    );
+    let bridge = bridge(
+        &config, &public, &trusted, &directory, &mailbox, &broker, &clock,
+    )
+    .await?;
+    let accounts = Accounts::new(
+        directory.clone(),
+        Arc::clone(&mailbox),
+        broker.clone(),
+        Arc::clone(&clock),
+        account_settings(&config, &public, mqtt_bound, trusted.clone()),
+    );
+
+    let (api, document) = OpenApiRouter::new()
+        .merge(belfry_bridge::router(bridge.clone()))
+        .merge(accounts.router())
+        .split_for_parts();
+    let pages = pages::router(document, metrics, directory.clone(), stopping.clone());
+    let routes = api.merge(pages).merge(broker.websocket_router());
+    let app = belfry_edge::layers::finish(routes).layer(axum::middleware::from_fn_with_state(
+        trusted,
+        http::note_client_address,
+    ));
+
+    let tasks = TaskTracker::new();
+    tasks.spawn(http::serve(
+        http_listener,
+        app,
+        tls.clone(),
+        stopping.clone(),
+    ));
+    let (accepting, stop_accepting) = (broker.clone(), stopping.clone());
+    let source = tls.clone().map(tls_source);
+    tasks.spawn(async move {
+        accepting
+            .serve_tcp(mqtt_listener, source, stop_accepting)
+            .await
+    });
+    tasks.spawn(note_uses(bridge.clone(), stopping.clone()));
+    if let Some(tls) = tls {
+        tasks.spawn(tls::reload_on_hangup(config.clone(), tls, stopping.clone()));
+    }
+    let ready = serde_json::json!({
+        "event": "ready", "http": http_bound.to_string(), "mqtt": mqtt_bound.to_string(),
+    });
+    println!("{ready}");
+    tracing::info!(http = %http_bound, mqtt = %mqtt_bound, %public, "ready");
+
+    stopping.cancelled().await;
+    tasks.close();
+    let ended = tokio::time::timeout(config.shutdown_grace, async {
+        tasks.wait().await;
+        broker.drain().await;
+        bridge.note_uses().await;
+        tokio::task::spawn_blocking(move || mailbox.close()).await
+    });
+    if ended.await.is_err() {
+        tracing::warn!("not everything ended in time; what was promised is stored all the same");
+    }
+    directory.close().await;
+    signals.abort();
+    Ok(())
+}
+
+async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await;
+    listener.with_context(|| format!("{key} = {address}: cannot listen there"))
+}
+
+/// The data folder is its owner's alone, and so is all that is made in it.
+fn private_folder(folder: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .and_then(|()| std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)))
+        .with_context(|| format!("data_dir = {}: cannot be used", folder.display()))
+}
+
+async fn open_directory(config: &Config) -> anyhow::Result<Directory> {
+    let file = config.data_dir.join("directory.sqlite");
+    let url = config
+        .database
+        .url
+        .clone()
+        .unwrap_or_else(|| format!("sqlite:{}", file.display()));
+    let directory = Directory::open(&url)
+        .await
+        .context("the directory cannot be opened")?;
+    if file.exists() {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600))?;
+    }
+    Ok(directory)
+}
+
+fn open_mailbox(
+    config: &Config,
+    clock: Clock,
+    listener: belfry_store::mailbox::CommitListener,
+) -> anyhow::Result<Arc<EmbeddedMailbox>> {
+    let limits = MailboxLimits {
+        notifications: config.limits.mailbox_notifications,
+        bytes: config.limits.mailbox_bytes.0,
+        history: config.retention.history,
+        retained_topics: config.limits.private_topics,
+        retained_bytes: usize::try_from(config.limits.private_bytes.0).unwrap_or(usize::MAX),
+        session_expiry_max: config.mqtt.session_expiry_max,
+    };
+    let folder = config.data_dir.join("mailbox");
+    Ok(Arc::new(EmbeddedMailbox::open(
+        &folder, limits, clock, listener,
+    )?))
+}
+
+fn broker_settings(config: &Config) -> belfry_broker::Settings {
+    let seconds = u16::try_from(config.mqtt.keep_alive_max.as_secs()).unwrap_or(u16::MAX);
+    belfry_broker::Settings {
+        keep_alive_secs_max: NonZeroU16::new(seconds).unwrap_or(NonZeroU16::MAX),
+        window: NonZeroU16::new(config.mqtt.window).unwrap_or(NonZeroU16::MIN),
+        packet_bytes_max: u32::try_from(config.mqtt.packet_bytes_max.0).unwrap_or(u32::MAX),
+        connect_timeout: config.mqtt.connect_timeout,
+        session_expiry_max: config.mqtt.session_expiry_max,
+        connections_per_address: config.limits.connections_per_address,
+        private_publishes_per_second: config.limits.private_per_second,
+        ttl_max: config.retention.ttl_max,
+        ..belfry_broker::Settings::default()
+    }
+}
+
+async fn bridge(
+    config: &Config,
+    public: &str,
+    trusted: &TrustedProxies,
+    directory: &Directory,
+    mailbox: &Arc<EmbeddedMailbox>,
+    broker: &Broker,
+    clock: &Clock,
+) -> anyhow::Result<Bridge> {
+    let mut fresh = [0; 32];
+    getrandom::fill(&mut fresh).context("the system has no random numbers")?;
+    let sealing = SealingKey::new(directory.server_secret("message-url", fresh).await?);
+    let broker = broker.clone();
+    let former = config
+        .public_url_former
+        .iter()
+        .map(|url| url.as_str().trim_end_matches('/').to_owned());
+    let settings = belfry_bridge::Settings {
+        public_url: public.to_owned(),
+        public_url_former: former.collect(),
+        ttl_max: config.retention.ttl_max,
+        limits: PushLimits {
+            permission_per_minute: config.limits.permission_per_minute,
+            permission_burst: config.limits.permission_burst,
+            site_per_second: config.limits.site_per_second,
+            site_per_day: config.limits.site_per_day,
+            unproven_per_second: config.limits.unproven_per_second,
+        },
+        trusted_proxies: trusted.clone(),
+    };
+    Ok(Bridge::new(
+        directory.clone(),
+        Arc::clone(mailbox),
+        sealing,
+        Arc::new(move |user, envelope| broker.publish_transient(user, envelope)),
+        Arc::clone(clock),
+        settings,
+    ))
+}
+
+fn account_settings(
+    config: &Config,
+    public: &str,
+    mqtt_bound: SocketAddr,
+    trusted_proxies: TrustedProxies,
+) -> belfry_account::Settings {
+    let scheme = if config.tls.cert.is_some() {
+        "mqtts"
+    } else {
+        "mqtt"
+    };
+    let mqtt_tcp = config.mqtt.public_url.as_ref().map_or_else(
+        || format!("{scheme}://{mqtt_bound}"),
+        |url| url.as_str().trim_end_matches('/').to_owned(),
+    );
+    belfry_account::Settings {
+        public_url: public.to_owned(),
+        // http becomes ws and https becomes wss.
+        mqtt_url: format!("{}/mqtt", public.replacen("http", "ws", 1)),
+        mqtt_tcp,
+        registration_open: config.registration() == Registration::Open,
+        accounts_per_hour: config.limits.accounts_per_hour,
+        sign_in_failures_per_minute: config.limits.sign_in_failures_per_minute,
+        password_hashes: config.limits.password_hashes,
+        devices_per_user: config.limits.devices_per_user,
+        permissions_per_user: config.limits.permissions_per_user,
+        trusted_proxies,
+    }
+}
+
+fn tls_source(tls: Tls) -> TlsSource {
+    Arc::new(move || TlsAcceptor::from(http::current(&tls)))
+}
+
+async fn note_uses(bridge: Bridge, stopping: CancellationToken) {
+    let mut every = tokio::time::interval(USES_EVERY);
+    while stopping.run_until_cancelled(every.tick()).await.is_some() {
+        bridge.note_uses().await;
+    }
+}

@@ -1,0 +1,138 @@
+//! Web Push libraries that nobody here wrote post; our SDK receives and opens.
+
+use crate::harness::{Setup, TestServer, peers, roomy};
+use belfry_client::listen::{Incoming, Listener, Options, Transport};
+use belfry_client::state::{KeptPermission, StateDir};
+use serde_json::{Value, json};
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// A certificate for 127.0.0.1 that its own authority is.
+struct Certificate {
+    folder: tempfile::TempDir,
+}
+
+impl Certificate {
+    fn make() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()])
+            .expect("a certificate");
+        std::fs::write(folder.path().join("cert.pem"), made.cert.pem()).expect("written");
+        std::fs::write(
+            folder.path().join("key.pem"),
+            made.signing_key.serialize_pem(),
+        )
+        .expect("written");
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_string_lossy().into_owned()
+    }
+}
+
+fn send(program: &str, arguments: &[&str], trusting: &str, request: &Value) -> Value {
+    let mut child = Command::new(program)
+        .args(arguments)
+        .current_dir(peers())
+        .env("NODE_EXTRA_CA_CERTS", trusting)
+        .env("REQUESTS_CA_BUNDLE", trusting)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| {
+            panic!("{program}: {error}; ./dev test installs the foreign clients")
+        });
+    let mut stdin = child.stdin.take().expect("piped");
+    stdin
+        .write_all(request.to_string().as_bytes())
+        .expect("written");
+    drop(stdin);
+    let output = child.wait_with_output().expect("it ends");
+    serde_json::from_slice(&output.stdout).expect("one JSON line")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_web_push_and_pywebpush_send_is_received_and_opened() {
+    let certificate = Certificate::make();
+    let mut environment = roomy();
+    environment.push(("BELFRY__TLS__CERT".to_owned(), certificate.path("cert.pem")));
+    environment.push(("BELFRY__TLS__KEY".to_owned(), certificate.path("key.pem")));
+    let trusting = certificate.path("cert.pem");
+    let server = TestServer::start_with(Setup {
+        environment,
+        authority: Some(trusting.clone().into()),
+        ..Setup::default()
+    });
+    let user = server.user("ada").await;
+    let device = user.device("laptop").await;
+    let site = user.approve("https://news.example").await;
+    let subscription = serde_json::to_value(site.subscription()).expect("JSON");
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = StateDir::find(Some(folder.path()), |_| None).expect("a folder");
+    let keys = state.key_file(None);
+    keys.add(&KeptPermission {
+        permission: site.permission.permission_id,
+        site: site.permission.site.clone(),
+        endpoint: site.permission.endpoint.clone(),
+        keys: site.keys,
+        site_key: None,
+    })
+    .expect("kept");
+    let mut listener = Listener::new(Options {
+        device,
+        keys,
+        transport: Transport::WebSocket,
+        tls: belfry_client::tls::client_config(Some(Path::new(&trusting)))
+            .expect("a configuration"),
+        presence: None,
+    })
+    .expect("a listener");
+    assert!(matches!(
+        listener.next().await.expect("connected"),
+        Incoming::Connected { .. }
+    ));
+
+    let payload = |title: &str| json!({"title": title, "body": "Grüße 🔔"}).to_string();
+    let answer = send(
+        "node",
+        &["web_push.mjs"],
+        &trusting,
+        &json!({
+            "subscription": subscription,
+            "payload": payload("from web-push"),
+            "options": {"TTL": 60, "urgency": "high", "topic": "a", "contentEncoding": "aes128gcm"},
+        }),
+    );
+    assert_eq!(answer["status"], 201, "{answer}");
+    opened(&mut listener, "from web-push").await;
+
+    let python = peers().join(".venv/bin/python");
+    let answer = send(
+        &python.to_string_lossy(),
+        &["pywebpush_send.py"],
+        &trusting,
+        &json!({
+            "subscription": subscription,
+            "payload": payload("from pywebpush"),
+            "options": {"ttl": 60},
+        }),
+    );
+    assert_eq!(answer["status"], 201, "{answer}");
+    opened(&mut listener, "from pywebpush").await;
+    listener.close().await;
+}
+
+async fn opened(listener: &mut Listener, title: &str) {
+    let incoming = tokio::time::timeout(crate::harness::PATIENCE, listener.next())
+        .await
+        .expect("in time")
+        .expect("an event");
+    let Incoming::Notification(received) = incoming else {
+        panic!("{incoming:?} instead of {title}")
+    };
+    assert_eq!(received.content.title, title);
+    assert_eq!(received.content.body.as_deref(), Some("Grüße 🔔"));
+}

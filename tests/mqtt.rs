@@ -1,0 +1,248 @@
+//! A small MQTT client of the tests' own, where a test must know to the packet what was sent and
+//! acknowledged. What foreign clients make of the server is tested with foreign clients.
+
+use crate::harness::PATIENCE;
+use belfry_client::server::Device;
+use std::io;
+use std::net::SocketAddr;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// MQTT 3.1.1 or 5.0, by the protocol level in CONNECT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    V311 = 4,
+    V5 = 5,
+}
+
+/// A packet from the server: its first byte and what follows the length.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packet {
+    pub first: u8,
+    pub body: Vec<u8>,
+}
+
+/// A PUBLISH from the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivered {
+    pub dup: bool,
+    pub packet_id: Option<u16>,
+    pub topic: String,
+    pub payload: Vec<u8>,
+}
+
+impl Delivered {
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.payload).expect("a JSON payload")
+    }
+}
+
+pub struct Client {
+    stream: TcpStream,
+    version: Version,
+    pub session_present: bool,
+}
+
+impl Client {
+    /// Connects with a persistent session.
+    pub async fn connect(address: SocketAddr, device: &Device, version: Version) -> Self {
+        let access = &device.mqtt;
+        let (client, code) = Self::try_connect(
+            address,
+            version,
+            &access.client_id,
+            &access.username,
+            &access.password,
+        )
+        .await
+        .expect("a CONNACK");
+        assert_eq!(code, 0, "the connection was refused");
+        client
+    }
+
+    /// Connects and gives the CONNACK's code too.
+    pub async fn try_connect(
+        address: SocketAddr,
+        version: Version,
+        client_id: &str,
+        username: &str,
+        password: &str,
+    ) -> io::Result<(Self, u8)> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let mut client = Self {
+            stream,
+            version,
+            session_present: false,
+        };
+        let mut body = text("MQTT");
+        body.push(version as u8);
+        body.push(0b1100_0000);
+        body.extend([0, 60]);
+        if version == Version::V5 {
+            // Session Expiry Interval: an hour.
+            body.extend([5, 0x11, 0, 0, 0x0e, 0x10]);
+        }
+        for field in [client_id, username, password] {
+            body.extend(text(field));
+        }
+        client.write(0x10, &body).await?;
+        let answer = client.read().await?;
+        assert_eq!(answer.first, 0x20, "CONNACK comes first");
+        client.session_present = answer.body[0] == 1;
+        let code = answer.body[1];
+        Ok((client, code))
+    }
+
+    /// Subscribes at QoS 1 and gives the SUBACK's code; deliveries in between are kept from nobody.
+    pub async fn subscribe(&mut self, filter: &str) -> u8 {
+        let mut body = vec![0, 1];
+        self.no_properties(&mut body);
+        body.extend(text(filter));
+        body.push(1);
+        self.write(0x82, &body).await.expect("SUBSCRIBE is sent");
+        loop {
+            let answer = self.read().await.expect("a SUBACK");
+            if answer.first == 0x90 {
+                return *answer.body.last().expect("a code");
+            }
+        }
+    }
+
+    /// Publishes at QoS 1 and gives the PUBACK's reason (0 in 3.1.1).
+    ///
+    /// # Errors
+    /// The server closed the connection instead.
+    pub async fn publish(&mut self, topic: &str, payload: &[u8]) -> io::Result<u8> {
+        let mut body = text(topic);
+        body.extend([0, 9]);
+        self.no_properties(&mut body);
+        body.extend(payload);
+        self.write(0x32, &body).await?;
+        loop {
+            let answer = self.read().await?;
+            if answer.first == 0x40 {
+                return Ok(answer.body.get(2).copied().unwrap_or(0));
+            }
+        }
+    }
+
+    /// The next PUBLISH, not acknowledged yet.
+    pub async fn next(&mut self) -> io::Result<Delivered> {
+        loop {
+            let packet = self.read().await?;
+            if packet.first >> 4 == 3 {
+                return Ok(self.delivered(&packet));
+            }
+        }
+    }
+
+    pub async fn acknowledge(&mut self, delivered: &Delivered) -> io::Result<()> {
+        match delivered.packet_id {
+            Some(id) => self.write(0x40, &id.to_be_bytes()).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Asks for a PINGRESP: everything that the server sent before it has then been read. Gives the
+    /// deliveries on the way.
+    pub async fn ping(&mut self) -> io::Result<Vec<Delivered>> {
+        self.write(0xc0, &[]).await?;
+        let mut delivered = Vec::new();
+        loop {
+            let packet = self.read().await?;
+            match packet.first >> 4 {
+                13 => return Ok(delivered),
+                3 => delivered.push(self.delivered(&packet)),
+                _ => {}
+            }
+        }
+    }
+
+    pub async fn disconnect(mut self) {
+        let _ = self.write(0xe0, &[]).await;
+        let _ = self.stream.shutdown().await;
+    }
+
+    /// Reads one packet.
+    ///
+    /// # Errors
+    /// The server closed, or said nothing for as long as a test waits.
+    pub async fn read(&mut self) -> io::Result<Packet> {
+        let packet = async {
+            let first = self.stream.read_u8().await?;
+            let (mut length, mut shift) = (0usize, 0);
+            loop {
+                let byte = self.stream.read_u8().await?;
+                length |= usize::from(byte & 0x7f) << shift;
+                shift += 7;
+                if byte & 0x80 == 0 {
+                    break;
+                }
+            }
+            let mut body = vec![0; length];
+            self.stream.read_exact(&mut body).await?;
+            Ok(Packet { first, body })
+        };
+        tokio::time::timeout(PATIENCE, packet)
+            .await
+            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+    }
+
+    async fn write(&mut self, first: u8, body: &[u8]) -> io::Result<()> {
+        let mut packet = vec![first];
+        let mut length = body.len();
+        loop {
+            let byte = u8::try_from(length % 128).expect("below 128");
+            length /= 128;
+            packet.push(byte | if length > 0 { 0x80 } else { 0 });
+            if length == 0 {
+                break;
+            }
+        }
+        packet.extend(body);
+        self.stream.write_all(&packet).await
+    }
+
+    fn no_properties(&self, body: &mut Vec<u8>) {
+        if self.version == Version::V5 {
+            body.push(0);
+        }
+    }
+
+    fn delivered(&self, packet: &Packet) -> Delivered {
+        let body = &packet.body;
+        let topic_end = 2 + usize::from(u16::from_be_bytes([body[0], body[1]]));
+        let topic = String::from_utf8(body[2..topic_end].to_vec()).expect("a UTF-8 topic");
+        let qos = (packet.first >> 1) & 3;
+        let mut at = topic_end;
+        let packet_id = (qos > 0).then(|| u16::from_be_bytes([body[at], body[at + 1]]));
+        at += if qos > 0 { 2 } else { 0 };
+        if self.version == Version::V5 {
+            let (mut length, mut shift) = (0usize, 0);
+            loop {
+                let byte = body[at];
+                at += 1;
+                length |= usize::from(byte & 0x7f) << shift;
+                shift += 7;
+                if byte & 0x80 == 0 {
+                    break;
+                }
+            }
+            at += length;
+        }
+        Delivered {
+            dup: packet.first & 8 != 0,
+            packet_id,
+            topic,
+            payload: body[at..].to_vec(),
+        }
+    }
+}
+
+fn text(value: &str) -> Vec<u8> {
+    let length = u16::try_from(value.len()).expect("a short text");
+    let mut bytes = length.to_be_bytes().to_vec();
+    bytes.extend(value.as_bytes());
+    bytes
+}

@@ -1,0 +1,96 @@
+//! The README's walk-through, as its commands: sign up, approve, send, listen.
+
+use crate::harness::{PASSWORD, TestServer};
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+fn belfry(config: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_belfry"));
+    command
+        .args(arguments)
+        .env("BELFRY_CONFIG_DIR", config)
+        .env("BELFRY_PASSWORD", PASSWORD)
+        .env_remove("BELFRY_KEYS")
+        .stdin(Stdio::null());
+    command
+}
+
+fn stdout_of(mut command: Command) -> String {
+    let output = command.output().expect("it runs");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {errors}");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+#[test]
+fn an_account_an_approval_and_a_notification_in_the_terminal() {
+    let server = TestServer::start_with_defaults();
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("config");
+    let subscription = folder.path().join("subscription.json");
+    stdout_of(belfry(
+        &config,
+        &[
+            "login",
+            "--create",
+            "--server",
+            &server.url(),
+            "--username",
+            "ada",
+        ],
+    ));
+    let printed = stdout_of(belfry(&config, &["approve", "https://news.example"]));
+    std::fs::write(&subscription, printed).expect("written");
+
+    let mut listen = belfry(&config, &["listen", "--json", "--count", "2"]);
+    let mut listening = listen
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let mut status = BufReader::new(listening.stderr.take().expect("piped")).lines();
+    let connected = status.next().expect("a line").expect("UTF-8");
+    assert!(connected.contains("connected"), "{connected}");
+
+    let to = subscription.to_string_lossy();
+    stdout_of(belfry(
+        &config,
+        &[
+            "send", "--to", &to, "--title", "Hello", "--body", "It works",
+        ],
+    ));
+    let site_key = folder.path().join("site.json");
+    stdout_of(belfry(
+        &config,
+        &["keys", "site-new", &site_key.to_string_lossy()],
+    ));
+    stdout_of(belfry(
+        &config,
+        &[
+            "send",
+            "--to",
+            &to,
+            "--title",
+            "Again",
+            "--encoding",
+            "aes128gcm",
+            "--urgency",
+            "high",
+        ],
+    ));
+    let output = listening.wait_with_output().expect("it ends");
+    assert!(output.status.success());
+    let titles: Vec<String> = String::from_utf8(output.stdout)
+        .expect("UTF-8")
+        .lines()
+        .map(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            line["content"]["title"]
+                .as_str()
+                .expect("a title")
+                .to_owned()
+        })
+        .collect();
+    assert_eq!(titles, ["Hello", "Again"]);
+}
