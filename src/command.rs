@@ -35,7 +35,7 @@ enum Command {
     #[command(subcommand)]
     Config(ConfigCommand),
     #[command(flatten)]
-    Client(cli::Command),
+    Client(Box<cli::Command>),
 }
 
 #[derive(Subcommand)]
@@ -100,6 +100,6 @@ pub(crate) fn run() -> anyhow::Result<()> {
         Some(Command::Client(command)) => tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?
-            .block_on(cli::run(command, line.client)),
+            .block_on(cli::run(*command, line.client)),
     }
 }

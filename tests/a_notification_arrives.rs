@@ -11,6 +11,9 @@ pub(crate) fn mark(delivered: &Delivered) -> u64 {
     mark_of(&URL_SAFE_NO_PAD.decode(body).expect("base64url"))
 }
 
+/// An endpoint, headers, a body, and the status that must come.
+type Case<'a> = (&'a str, Vec<(&'a str, &'a str)>, Vec<u8>, u16);
+
 fn seq(delivered: &Delivered) -> u64 {
     delivered.json()["seq"].as_u64().expect("a seq")
 }
@@ -227,7 +230,7 @@ async fn each_malformed_post_is_told_what_would_be_right() {
     };
     let unknown = format!("{}/push/{}", server.url(), "A".repeat(32));
     let body = marked_body(1);
-    let cases: Vec<(&str, Vec<(&str, &str)>, Vec<u8>, u16)> = vec![
+    let cases: Vec<Case<'_>> = vec![
         (endpoint, good(), body.clone(), 201),
         (&unknown, good(), body.clone(), 404),
         (

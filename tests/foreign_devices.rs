@@ -83,10 +83,6 @@ async fn receives_in_order(
             (first..first + MESSAGES).collect::<Vec<_>>(),
             "{name} {scheme} {version}"
         );
-        user.server
-            .delete_device(device.device_id)
-            .await
-            .expect("removed");
     }
 }
 
@@ -205,9 +201,5 @@ async fn mosquitto_sub() {
             (first..first + MESSAGES).collect::<Vec<_>>(),
             "{version}"
         );
-        user.server
-            .delete_device(device.device_id)
-            .await
-            .expect("removed");
     }
 }

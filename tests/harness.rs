@@ -10,10 +10,10 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// Longest wait for anything in a test: a failure, never a rhythm.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Good enough for every test account.
-pub const PASSWORD: &str = "correct horse battery staple";
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
 /// Limits that a test with many users would otherwise meet.
 const ROOMY: [(&str, &str); 6] = [
@@ -26,29 +26,29 @@ const ROOMY: [(&str, &str); 6] = [
 ];
 
 /// A running `belfry serve`. Killed when dropped.
-pub struct TestServer {
+pub(crate) struct TestServer {
     process: Child,
     /// The server itself, which is a child of `process` where that is a tracer.
     server_id: u32,
-    pub http: SocketAddr,
-    pub mqtt: SocketAddr,
+    pub(crate) http: SocketAddr,
+    pub(crate) mqtt: SocketAddr,
     data: TempDir,
     setup: Setup,
 }
 
 /// How to start one.
 #[derive(Default)]
-pub struct Setup {
-    pub environment: Vec<(String, String)>,
+pub(crate) struct Setup {
+    pub(crate) environment: Vec<(String, String)>,
     /// A program with arguments that runs the binary, such as a tracer.
-    pub under: Vec<String>,
+    pub(crate) under: Vec<String>,
     /// The authority of the server's certificate, where it has one.
-    pub authority: Option<PathBuf>,
+    pub(crate) authority: Option<PathBuf>,
 }
 
 impl TestServer {
     /// Starts with limits out of the way.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_with(Setup {
             environment: roomy(),
             ..Setup::default()
@@ -56,11 +56,11 @@ impl TestServer {
     }
 
     /// Starts with the limits that the program has by itself.
-    pub fn start_with_defaults() -> Self {
+    pub(crate) fn start_with_defaults() -> Self {
         Self::start_with(Setup::default())
     }
 
-    pub fn start_with(setup: Setup) -> Self {
+    pub(crate) fn start_with(setup: Setup) -> Self {
         let data = tempfile::tempdir().expect("a temporary folder");
         let any = "127.0.0.1:0".parse().expect("an address");
         let Started {
@@ -79,11 +79,7 @@ impl TestServer {
         }
     }
 
-    pub fn data_dir(&self) -> &Path {
-        self.data.path()
-    }
-
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         let scheme = if self.setup.authority.is_some() {
             "https"
         } else {
@@ -93,7 +89,7 @@ impl TestServer {
     }
 
     /// SIGKILL, and gone when this returns.
-    pub fn kill_nine(&mut self) {
+    pub(crate) fn kill_nine(&mut self) {
         self.process.kill().expect("the server was running");
         self.process
             .wait()
@@ -101,7 +97,7 @@ impl TestServer {
     }
 
     /// SIGTERM, and what it exited with.
-    pub fn terminate(&mut self) -> ExitStatus {
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
         signal("-TERM", self.server_id);
         let (sender, receiver) = std::sync::mpsc::channel();
         let id = self.server_id;
@@ -116,20 +112,20 @@ impl TestServer {
     }
 
     /// The same data and the same ports again, after [`Self::kill_nine`] or [`Self::terminate`].
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         let started = spawn(self.data.path(), &self.setup, self.http, self.mqtt);
         assert_eq!((started.http, started.mqtt), (self.http, self.mqtt));
         self.process = started.process;
         self.server_id = started.server_id;
     }
 
-    pub fn client(&self) -> Server {
+    pub(crate) fn client(&self) -> Server {
         let tls = belfry_client::tls::client_config(self.setup.authority.as_deref());
         Server::new(&self.url(), tls.expect("a configuration")).expect("a client")
     }
 
     /// A new user, signed in.
-    pub async fn user(&self, name: &str) -> User {
+    pub(crate) async fn user(&self, name: &str) -> User {
         let server = self.client();
         let account = server
             .sign_up(name, PASSWORD, None)
@@ -152,7 +148,7 @@ impl Drop for TestServer {
     }
 }
 
-pub fn roomy() -> Vec<(String, String)> {
+pub(crate) fn roomy() -> Vec<(String, String)> {
     ROOMY
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
@@ -231,19 +227,19 @@ fn only_child(process: u32) -> u32 {
 }
 
 /// A user with a token.
-pub struct User {
-    pub id: String,
-    pub server: Server,
+pub(crate) struct User {
+    pub(crate) id: String,
+    pub(crate) server: Server,
 }
 
 /// A site that the user approved, with the keys that only devices have.
-pub struct Approved {
-    pub permission: Permission,
-    pub keys: PermissionKeys,
+pub(crate) struct Approved {
+    pub(crate) permission: Permission,
+    pub(crate) keys: PermissionKeys,
 }
 
 impl Approved {
-    pub fn subscription(&self) -> PushSubscription {
+    pub(crate) fn subscription(&self) -> PushSubscription {
         PushSubscription {
             endpoint: self.permission.endpoint.clone(),
             expiration_time: None,
@@ -251,13 +247,13 @@ impl Approved {
         }
     }
 
-    pub fn topic(&self, user: &User) -> String {
+    pub(crate) fn topic(&self, user: &User) -> String {
         format!("u/{}/n/{}", user.id, self.permission.permission_id)
     }
 }
 
 impl User {
-    pub async fn device(&self, name: &str) -> Device {
+    pub(crate) async fn device(&self, name: &str) -> Device {
         let key = BoxSecretKey::generate().public();
         self.server
             .create_device(name, DeviceKind::Cli, &key)
@@ -265,7 +261,7 @@ impl User {
             .expect("a device")
     }
 
-    pub async fn approve(&self, origin: &str) -> Approved {
+    pub(crate) async fn approve(&self, origin: &str) -> Approved {
         let new = NewPermission {
             site: origin.parse().expect("an origin"),
             name: None,
@@ -284,19 +280,19 @@ impl User {
 }
 
 /// A crypto-box body that nobody can open but that carries `mark`, so that a test can tell posts apart.
-pub fn marked_body(mark: u64) -> Vec<u8> {
+pub(crate) fn marked_body(mark: u64) -> Vec<u8> {
     let mut body = vec![0x5a; 24 + 16 + 128];
     body[..8].copy_from_slice(&mark.to_be_bytes());
     body
 }
 
 /// The mark of a [`marked_body`].
-pub fn mark_of(body: &[u8]) -> u64 {
+pub(crate) fn mark_of(body: &[u8]) -> u64 {
     u64::from_be_bytes(body[..8].try_into().expect("eight bytes"))
 }
 
 /// Posts a sealed body and gives back the answer.
-pub async fn post(
+pub(crate) async fn post(
     http: &reqwest::Client,
     endpoint: &str,
     body: Vec<u8>,
@@ -310,6 +306,6 @@ pub async fn post(
 }
 
 /// The folder of the foreign clients.
-pub fn peers() -> PathBuf {
+pub(crate) fn peers() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers")
 }

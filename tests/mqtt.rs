@@ -10,42 +10,42 @@ use tokio::net::TcpStream;
 
 /// MQTT 3.1.1 or 5.0, by the protocol level in CONNECT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Version {
+pub(crate) enum Version {
     V311 = 4,
     V5 = 5,
 }
 
 /// A packet from the server: its first byte and what follows the length.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Packet {
-    pub first: u8,
-    pub body: Vec<u8>,
+pub(crate) struct Packet {
+    pub(crate) first: u8,
+    pub(crate) body: Vec<u8>,
 }
 
 /// A PUBLISH from the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Delivered {
-    pub dup: bool,
-    pub packet_id: Option<u16>,
-    pub topic: String,
-    pub payload: Vec<u8>,
+pub(crate) struct Delivered {
+    pub(crate) dup: bool,
+    pub(crate) packet_id: Option<u16>,
+    pub(crate) topic: String,
+    pub(crate) payload: Vec<u8>,
 }
 
 impl Delivered {
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.payload).expect("a JSON payload")
     }
 }
 
-pub struct Client {
+pub(crate) struct Client {
     stream: TcpStream,
     version: Version,
-    pub session_present: bool,
+    pub(crate) session_present: bool,
 }
 
 impl Client {
     /// Connects with a persistent session.
-    pub async fn connect(address: SocketAddr, device: &Device, version: Version) -> Self {
+    pub(crate) async fn connect(address: SocketAddr, device: &Device, version: Version) -> Self {
         let access = &device.mqtt;
         let (client, code) = Self::try_connect(
             address,
@@ -61,7 +61,7 @@ impl Client {
     }
 
     /// Connects and gives the CONNACK's code too.
-    pub async fn try_connect(
+    pub(crate) async fn try_connect(
         address: SocketAddr,
         version: Version,
         client_id: &str,
@@ -95,7 +95,7 @@ impl Client {
     }
 
     /// Subscribes at QoS 1 and gives the SUBACK's code; deliveries in between are kept from nobody.
-    pub async fn subscribe(&mut self, filter: &str) -> u8 {
+    pub(crate) async fn subscribe(&mut self, filter: &str) -> u8 {
         let mut body = vec![0, 1];
         self.no_properties(&mut body);
         body.extend(text(filter));
@@ -113,7 +113,7 @@ impl Client {
     ///
     /// # Errors
     /// The server closed the connection instead.
-    pub async fn publish(&mut self, topic: &str, payload: &[u8]) -> io::Result<u8> {
+    pub(crate) async fn publish(&mut self, topic: &str, payload: &[u8]) -> io::Result<u8> {
         let mut body = text(topic);
         body.extend([0, 9]);
         self.no_properties(&mut body);
@@ -128,7 +128,7 @@ impl Client {
     }
 
     /// The next PUBLISH, not acknowledged yet.
-    pub async fn next(&mut self) -> io::Result<Delivered> {
+    pub(crate) async fn next(&mut self) -> io::Result<Delivered> {
         loop {
             let packet = self.read().await?;
             if packet.first >> 4 == 3 {
@@ -137,7 +137,7 @@ impl Client {
         }
     }
 
-    pub async fn acknowledge(&mut self, delivered: &Delivered) -> io::Result<()> {
+    pub(crate) async fn acknowledge(&mut self, delivered: &Delivered) -> io::Result<()> {
         match delivered.packet_id {
             Some(id) => self.write(0x40, &id.to_be_bytes()).await,
             None => Ok(()),
@@ -146,7 +146,7 @@ impl Client {
 
     /// Asks for a PINGRESP: everything that the server sent before it has then been read. Gives the
     /// deliveries on the way.
-    pub async fn ping(&mut self) -> io::Result<Vec<Delivered>> {
+    pub(crate) async fn ping(&mut self) -> io::Result<Vec<Delivered>> {
         self.write(0xc0, &[]).await?;
         let mut delivered = Vec::new();
         loop {
@@ -159,7 +159,7 @@ impl Client {
         }
     }
 
-    pub async fn disconnect(mut self) {
+    pub(crate) async fn disconnect(mut self) {
         let _ = self.write(0xe0, &[]).await;
         let _ = self.stream.shutdown().await;
     }
@@ -168,7 +168,7 @@ impl Client {
     ///
     /// # Errors
     /// The server closed, or said nothing for as long as a test waits.
-    pub async fn read(&mut self) -> io::Result<Packet> {
+    pub(crate) async fn read(&mut self) -> io::Result<Packet> {
         let packet = async {
             let first = self.stream.read_u8().await?;
             let (mut length, mut shift) = (0usize, 0);

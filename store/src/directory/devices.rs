@@ -108,7 +108,7 @@ impl Directory {
         )?;
         execute!(
             self,
-            "UPDATE sessions SET device_id = $1 WHERE user_id = $2 AND session_id = $3",
+            "UPDATE sessions SET device_id = $1 WHERE user_id = $2 AND session_id = $3 AND device_id IS NULL",
             &made.id.as_bytes()[..],
             user,
             &new.made_with.as_bytes()[..]

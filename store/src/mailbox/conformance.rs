@@ -360,6 +360,15 @@ async fn a_connected_session_outlives_what_memory_forgets() {
 }
 
 #[tokio::test]
+async fn what_a_forgotten_session_was_owed_is_history() {
+    let mut trial = Trial::with_device().await;
+    trial.post(1, Some("a")).await;
+    trial.open_session(1, true).await;
+    trial.post(1, Some("a")).await;
+    assert_eq!(trial.history().await, [1, 2]);
+}
+
+#[tokio::test]
 async fn no_local_is_not_owed_the_publishers_own() {
     let trial = Trial::new(MailboxLimits::default());
     let filter = Filter::Private("#".into());
@@ -625,7 +634,7 @@ async fn walk(steps: Vec<Step>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_session_is_owed_what_the_model_says(steps in steps()) {

@@ -9,7 +9,7 @@ use super::session::{SessionRow, SubscribedFilter, SubscriptionOptions};
 use belfry_protocol::id::{DeviceId, NotificationId, PermissionId, UserId};
 use belfry_protocol::push::Urgency;
 use belfry_protocol::time::Timestamp;
-use belfry_protocol::topic::{Filter, PrivateTopic};
+use belfry_protocol::topic::{Filter, PrivateTopic, Topic};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -247,6 +247,9 @@ impl UserState {
         };
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         self.insert(user, entry, bytes, None, Some(publish.device), context);
+        if !self.may_echo(publish) && self.sessions.contains_key(&publish.device) {
+            self.settle(publish.device, &[seq], context.now)?;
+        }
         Ok(Outcome::Published(Some(seq)))
     }
 
@@ -389,8 +392,12 @@ impl UserState {
         device: DeviceId,
         clean: bool,
         expiry: Duration,
+        now: Timestamp,
     ) -> Outcome {
-        let old = self.sessions.remove(&device).filter(|_| !clean);
+        if clean {
+            self.end_session(device, now);
+        }
+        let old = self.sessions.remove(&device);
         let present = old.is_some();
         let mut row = old.clone().unwrap_or_else(|| SessionRow {
             acked: self.head,
@@ -722,6 +729,19 @@ impl UserState {
                 subscribed.options.at_least_once
                     && subscribed.filter.matches(&entry.topic())
                     && !(subscribed.options.no_local && *device == publish.device)
+            })
+        })
+    }
+
+    /// Whether the publisher wants its own message: not where No Local is on each filter that
+    /// matches (MQTT 5.0 §3.8.3.1).
+    fn may_echo(&self, publish: &PrivatePublish) -> bool {
+        let topic = Topic::Private(publish.topic.clone());
+        self.sessions.get(&publish.device).is_some_and(|row| {
+            row.filters.iter().any(|subscribed| {
+                subscribed.options.at_least_once
+                    && !subscribed.options.no_local
+                    && subscribed.filter.matches(&topic)
             })
         })
     }

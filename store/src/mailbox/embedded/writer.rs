@@ -8,7 +8,7 @@ use crate::mailbox::command::{Command, Commit, CommitListener, Outcome, Refusal}
 use crate::mailbox::entry::Content;
 use crate::mailbox::rows::{self, BodyRow, HeadRow, IdempotencyRow, RetainedRow};
 use crate::mailbox::user::{Changes, Context, UserState};
-use belfry_protocol::id::UserId;
+use belfry_protocol::id::{DeviceId, UserId};
 use belfry_protocol::site::Origin;
 use belfry_protocol::time::Timestamp;
 use fjall::{OwnedWriteBatch, PersistMode};
@@ -55,8 +55,10 @@ pub(super) struct Writer {
     /// Changes of blocked sites in this batch.
     site_changes: Vec<(Origin, bool)>,
     batches: u64,
-    /// A session without a time of disconnection lost its connection when this process began.
+    /// A session without a time of disconnection lost its connection when this process began,
+    /// unless it is one of those that have connected since.
     started: Timestamp,
+    connected: HashSet<(UserId, DeviceId)>,
     prune_cursor: Option<UserId>,
 }
 
@@ -80,6 +82,7 @@ impl Writer {
             site_changes: Vec::new(),
             batches: 0,
             started,
+            connected: HashSet::new(),
             prune_cursor: None,
         };
         writer.take_up(disk)?;
@@ -221,8 +224,9 @@ impl Writer {
                 expiry,
                 ..
             } => {
+                self.connected.insert((user, device));
                 let expiry = expiry.min(limits.session_expiry_max);
-                Ok(state.open_session(device, clean, expiry))
+                Ok(state.open_session(device, clean, expiry, now))
             }
             Command::Subscribe {
                 device, filters, ..
@@ -231,6 +235,7 @@ impl Writer {
                 device, filters, ..
             } => state.unsubscribe(device, &filters, now),
             Command::CloseSession { device, expiry, .. } => {
+                self.connected.remove(&(user, device));
                 let expiry = expiry.min(limits.session_expiry_max);
                 Ok(state.close_session(device, expiry, now))
             }
@@ -241,10 +246,12 @@ impl Writer {
                 device, packet_id, ..
             } => state.qos2(device, packet_id, false),
             Command::RemoveDevice { device, .. } => {
+                self.connected.remove(&(user, device));
                 state.end_session(device, now);
                 Ok(Outcome::Done)
             }
             Command::EraseUser { .. } => {
+                self.connected.retain(|(theirs, _)| *theirs != user);
                 // A user's ids are never used again, so nothing can follow in this batch but this.
                 *state = UserState {
                     changes: Changes {
@@ -281,8 +288,10 @@ impl Writer {
         let mut state = disk
             .load(user, self.limits.history)
             .map_err(|error| unavailable(&error))?;
-        for row in state.sessions.values_mut() {
-            row.disconnected.get_or_insert(self.started);
+        for (device, row) in &mut state.sessions {
+            if !self.connected.contains(&(user, *device)) {
+                row.disconnected.get_or_insert(self.started);
+            }
         }
         self.users.insert(user, state);
         Ok(())
