@@ -59,6 +59,7 @@ async fn after_the_answer_nothing_is_accepted_stored_or_subscribed() {
 
     server.kill_nine();
     server.restart();
+    let http = reqwest::Client::new();
     let answer = post(&http, &site.permission.endpoint, marked_body(3))
         .await
         .expect("an answer");

@@ -12,7 +12,7 @@ use crate::delivery::Delivery;
 use crate::detached::Left;
 use crate::figures::{Connected, TransportKind};
 use crate::hub::Registration;
-use crate::inbox::Inbox;
+use crate::inbox::{CloseCause, Inbox};
 use crate::mailbox::apply_one;
 use crate::notice::Live;
 use crate::session::{Action, Ending, InFlight, Limits, Session};
@@ -273,6 +273,23 @@ impl Connection {
         self.transport.write(packet, version);
     }
 
+    /// Reads on until the client closes too: what it had acknowledged before it heard of the end must
+    /// not come to it again.
+    async fn take_last_acknowledgements(&mut self) {
+        loop {
+            while let Ok(Some(packet)) = self.transport.next_packet(self.session.version()) {
+                if let Action::Settled(what) = self.session.receive(packet, Instant::now()) {
+                    self.settled(what);
+                }
+            }
+            let transport = &mut self.transport;
+            let progress = poll_fn(|context| transport.poll(context, true)).await;
+            if matches!(progress, Progress::Ended) {
+                return;
+            }
+        }
+    }
+
     /// Says goodbye, leaves the mailbox in order, and only then the registry: a newer connection of
     /// the device waits for that.
     async fn leave(mut self, ending: Ending) {
@@ -285,6 +302,10 @@ impl Connection {
         }
         // A client that does not take it has gone, or will find the stream closed.
         let _ = tokio::time::timeout(FAREWELL_MAX, self.transport.finish()).await;
+        if ending == Ending::Server(CloseCause::ShuttingDown) {
+            let last = self.take_last_acknowledgements();
+            let _ = tokio::time::timeout(FAREWELL_MAX, last).await;
+        }
         let Some(client) = self.client.take() else {
             return;
         };

@@ -1,7 +1,7 @@
 //! Text and environment to a checked configuration. Opens nothing: the binary reads the file, the
 //! environment and, later, the certificates.
 //!
-//! Every key stands once, in [`sections`], with its type, default and meaning. What is unknown, of the
+//! Every key stands once, in `sections`, with its type, default and meaning. What is unknown, of the
 //! wrong form or impossible together is an error that names key, value and remedy, and all errors
 //! are found at once.
 

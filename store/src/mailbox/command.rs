@@ -17,7 +17,7 @@ pub enum Command {
     Accept(Box<Accept>),
     /// Stores a QoS 1 message of the private space where a persistent session's filter matches.
     PublishPrivate(Box<PrivatePublish>),
-    /// A session has these entries. Answers [`Outcome::Settled`].
+    /// A session has these entries. Answers [`Outcome::Done`].
     Settle {
         user: UserId,
         device: DeviceId,

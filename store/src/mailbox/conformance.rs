@@ -695,14 +695,15 @@ async fn a_torn_journal_keeps_what_was_synced_before_the_cut() {
     copy(trial.folder.path(), copied.path());
     let end = *synced.last().unwrap();
     let mut losses = 0;
-    for round in 0..40 {
-        let cut = start + (end + 20 - start) * round / 39;
+    for round in 0..24 {
+        let cut = start + (end + 20 - start) * round / 23;
         let damaged = tempfile::tempdir().unwrap();
         copy(copied.path(), damaged.path());
         let mut bytes = whole.clone();
         bytes.truncate(cut);
         if round % 2 == 1 {
-            bytes.extend((0..64u8).map(|byte| byte.wrapping_mul(89) ^ 0xa5));
+            // What was allocated and never written reads as zeros.
+            bytes.resize(cut + 4_096, 0);
         }
         std::fs::write(journal(damaged.path()), bytes).unwrap();
         let mailbox = open(damaged.path(), &trial.limits, &trial.now);
@@ -715,5 +716,5 @@ async fn a_torn_journal_keeps_what_was_synced_before_the_cut() {
         assert_eq!(head, [Seq(entries.len() as u64)], "cut at {cut}");
         losses += usize::from(entries.len() < 24);
     }
-    assert!(losses > 20, "the cuts went through what was written");
+    assert!(losses > 12, "the cuts went through what was written");
 }

@@ -475,6 +475,23 @@ impl UserState {
         Outcome::Done
     }
 
+    /// Notes the end of connections that were lost without a word. It is written down, or each
+    /// restart would give those sessions their whole time again.
+    pub(super) fn disconnect(&mut self, at: Timestamp, lost: impl Fn(DeviceId) -> bool) {
+        let mut ends = None;
+        for (device, row) in &mut self.sessions {
+            if row.disconnected.is_none() && lost(*device) {
+                row.disconnected = Some(at);
+                self.changes.sessions.insert(*device);
+                let end = at.plus(row.expiry);
+                ends = Some(ends.map_or(end, |first: Timestamp| first.min(end)));
+            }
+        }
+        if let Some(end) = ends {
+            self.due_at(end);
+        }
+    }
+
     pub(super) fn end_session(&mut self, device: DeviceId, now: Timestamp) {
         if self.sessions.remove(&device).is_some() {
             self.changes.sessions.insert(device);

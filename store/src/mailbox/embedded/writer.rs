@@ -288,11 +288,9 @@ impl Writer {
         let mut state = disk
             .load(user, self.limits.history)
             .map_err(|error| unavailable(&error))?;
-        for (device, row) in &mut state.sessions {
-            if !self.connected.contains(&(user, *device)) {
-                row.disconnected.get_or_insert(self.started);
-            }
-        }
+        state.disconnect(self.started, |device| {
+            !self.connected.contains(&(user, device))
+        });
         self.users.insert(user, state);
         Ok(())
     }
