@@ -15,8 +15,8 @@ const POSTERS: usize = 6;
 /// Acknowledgements are durable within this time (contract, *Delivery*).
 const CURSOR_FLUSH: Duration = Duration::from_millis(200);
 
-/// When the server was killed, ascending.
-type Kills = Arc<Mutex<Vec<Instant>>>;
+/// When the server was killed and when it was gone, ascending.
+type Kills = Arc<Mutex<Vec<(Instant, Instant)>>>;
 
 /// What one device has received so far.
 #[derive(Default)]
@@ -55,12 +55,12 @@ impl Receiver {
             assert_eq!(before, mark, "a seq names one notification for ever");
             if let Some(at) = acknowledged {
                 let kills = kills.lock().expect("not poisoned");
-                let crash = kills.iter().find(|killed| **killed >= at);
-                let crash = crash.expect("nothing acknowledged comes twice without a crash");
+                let crash = kills.iter().find(|(_, gone)| *gone >= at);
+                let (killed, _) = crash.expect("nothing acknowledged comes twice without a crash");
                 assert!(
-                    at + CURSOR_FLUSH > *crash,
+                    at + CURSOR_FLUSH > *killed,
                     "{seq} came again, acknowledged {:?} before the kill",
-                    *crash - at
+                    *killed - at
                 );
             }
         }
@@ -220,8 +220,12 @@ async fn kill_nine_at_any_moment_loses_nothing_that_was_answered() {
     let kills = Kills::default();
     for number in 0..rounds {
         round(&mut server, &members, &marks, number, &kills, |server| {
-            kills.lock().expect("not poisoned").push(Instant::now());
+            let killed = Instant::now();
             server.kill_nine();
+            kills
+                .lock()
+                .expect("not poisoned")
+                .push((killed, Instant::now()));
         })
         .await;
         server.restart();

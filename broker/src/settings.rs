@@ -47,7 +47,7 @@ impl Default for Settings {
             private_publishes_per_second: 20,
             ttl_max: Duration::from_secs(30 * 86_400),
             sweep_interval: Duration::from_secs(30),
-            settle_delay: Duration::from_millis(80),
+            settle_delay: Duration::from_millis(40),
             write_timeout: Duration::from_secs(30),
             release,
         }
