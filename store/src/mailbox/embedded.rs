@@ -3,6 +3,7 @@
 //! Nothing is answered and no reader sees it before the sync has returned: fjall writes the journal,
 //! syncs it, and only then puts the batch where reads look.
 
+mod cache;
 mod disk;
 mod writer;
 

@@ -1,6 +1,7 @@
 //! The one thread that changes the mailbox: it drains its queue, applies each command to its user's
 //! state, commits all changes with one sync, answers, and tells the listener.
 
+use super::cache::Cache;
 use super::disk::{BATCHES_KEY, Disk, ReadError, Shared};
 use super::{Clock, OpenError};
 use crate::mailbox::MailboxLimits;
@@ -12,7 +13,7 @@ use belfry_protocol::id::{DeviceId, UserId};
 use belfry_protocol::site::Origin;
 use belfry_protocol::time::Timestamp;
 use fjall::{OwnedWriteBatch, PersistMode};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -20,10 +21,6 @@ use tokio::sync::oneshot;
 
 /// Commands committed together at most: what a sync of about a millisecond is worth waiting for.
 const BATCH_MAX: usize = 1_024;
-/// Entries whose metadata may stay in memory between batches, about 20 MB.
-const CACHED_METAS_MAX: usize = 200_000;
-/// Users whose state may stay in memory between batches; few under test, so that they do go.
-const CACHED_USERS_MAX: usize = if cfg!(test) { 100 } else { 20_000 };
 /// How often a slice of the users is looked through for what is over.
 const PRUNE_EVERY: Duration = Duration::from_secs(1);
 /// Head rows looked at in one slice, so that pruning never holds up a post for long.
@@ -50,7 +47,7 @@ pub(super) struct Writer {
     limits: MailboxLimits,
     clock: Clock,
     listener: CommitListener,
-    users: HashMap<UserId, UserState>,
+    users: Cache,
     blocked_sites: HashSet<Origin>,
     /// Changes of blocked sites in this batch.
     site_changes: Vec<(Origin, bool)>,
@@ -77,7 +74,7 @@ impl Writer {
             limits,
             clock,
             listener,
-            users: HashMap::new(),
+            users: Cache::default(),
             blocked_sites: HashSet::new(),
             site_changes: Vec::new(),
             batches: 0,
@@ -168,7 +165,7 @@ impl Writer {
         {
             (self.listener)(commits);
         }
-        self.forget_coldest();
+        self.users.shrink(&touched);
     }
 
     fn apply(&mut self, command: Command, touched: &mut Vec<UserId>) -> Result<Outcome, Refusal> {
@@ -191,7 +188,7 @@ impl Writer {
         let site_blocked = matches!(&command, Command::Accept(accept) if self.blocked_sites.contains(&accept.envelope.site));
         self.load(user)?;
         let limits = self.limits.clone();
-        let Some(state) = self.users.get_mut(&user) else {
+        let Some(state) = self.users.get_mut(user) else {
             return Err(Refusal::Unavailable);
         };
         touched.push(user);
@@ -281,7 +278,7 @@ impl Writer {
     }
 
     fn load(&mut self, user: UserId) -> Result<(), Refusal> {
-        if self.users.contains_key(&user) {
+        if self.users.contains(user) {
             return Ok(());
         }
         let disk = self.disk()?;
@@ -324,7 +321,7 @@ impl Writer {
         let mut batch = disk.database.batch().durability(Some(PersistMode::SyncAll));
         let mut commits = Vec::new();
         for user in touched {
-            if let Some(state) = self.users.get_mut(user) {
+            if let Some(state) = self.users.get_mut(*user) {
                 let changes = std::mem::take(&mut state.changes);
                 if put(&mut batch, &disk, *user, state, &changes).is_err() {
                     return Err(self.give_up());
@@ -363,15 +360,6 @@ impl Writer {
         Failed
     }
 
-    /// Keeps memory bounded between batches. Which users go does not matter much: loading one back
-    /// is a few range reads.
-    fn forget_coldest(&mut self) {
-        let metas: usize = self.users.values().map(|state| state.metas.len()).sum();
-        if metas > CACHED_METAS_MAX || self.users.len() > CACHED_USERS_MAX {
-            self.users.clear();
-        }
-    }
-
     /// Looks through up to `slice` users for what is over, and removes it.
     fn prune(&mut self, slice: usize) {
         let now = (self.clock)();
@@ -391,7 +379,7 @@ impl Writer {
             if self.load(user).is_err() {
                 return;
             }
-            if let Some(state) = self.users.get_mut(&user) {
+            if let Some(state) = self.users.get_mut(user) {
                 let expired = state.prune(now);
                 metrics::counter!("belfry_expired_total").increment(expired);
                 pruned.push(user);
@@ -408,7 +396,7 @@ impl Writer {
         if let Err(error) = forget_idempotency(&disk, &pruned, now) {
             tracing::warn!(%error, "cannot remove old idempotency keys");
         }
-        self.forget_coldest();
+        self.users.shrink(&pruned);
     }
 }
 
