@@ -3,6 +3,7 @@
 mod command;
 mod http;
 mod live;
+mod open_files;
 mod pages;
 mod serve;
 mod stop;

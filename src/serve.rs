@@ -3,7 +3,7 @@
 
 use crate::http::{self, Tls};
 use crate::live::Devices;
-use crate::{pages, stop, tls};
+use crate::{open_files, pages, stop, tls};
 use anyhow::Context as _;
 use belfry_account::Accounts;
 use belfry_bridge::{Bridge, PushLimits, SealingKey};
@@ -33,6 +33,7 @@ type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 /// Runs the server until a signal.
 pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     log(&config)?;
+    open_files::raise_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -153,13 +154,12 @@ async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
     listener.with_context(|| format!("{key} = {address}: cannot listen there"))
 }
 
-/// The data folder is its owner's alone, and so is all that is made in it.
+/// The data folder is its owner's alone, and so is every file that this process makes.
 fn private_folder(folder: &Path) -> anyhow::Result<()> {
-    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
+    use rustix::fs::Mode;
+    use std::os::unix::fs::PermissionsExt as _;
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    std::fs::create_dir_all(folder)
         .and_then(|()| std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)))
         .with_context(|| format!("data_dir = {}: cannot be used", folder.display()))
 }
@@ -171,14 +171,8 @@ async fn open_directory(config: &Config) -> anyhow::Result<Directory> {
         .url
         .clone()
         .unwrap_or_else(|| format!("sqlite:{}", file.display()));
-    let directory = Directory::open(&url)
-        .await
-        .context("the directory cannot be opened")?;
-    if file.exists() {
-        use std::os::unix::fs::PermissionsExt as _;
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600))?;
-    }
-    Ok(directory)
+    let directory = Directory::open(&url).await;
+    directory.context("the directory cannot be opened")
 }
 
 fn open_mailbox(

@@ -79,6 +79,10 @@ impl TestServer {
         }
     }
 
+    pub(crate) fn data(&self) -> &Path {
+        self.data.path()
+    }
+
     pub(crate) fn url(&self) -> String {
         let scheme = if self.setup.authority.is_some() {
             "https"

@@ -6,6 +6,7 @@ mod mqtt;
 
 mod a_notification_arrives;
 mod created_means_synced;
+mod data_is_private;
 mod foreign_devices;
 mod foreign_senders;
 mod kill_nine_loses_nothing;
