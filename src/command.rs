@@ -1,5 +1,6 @@
 //! The command line: what can be asked of the program, and which room answers.
 
+use crate::bench::{self, Bench};
 use crate::serve;
 use anyhow::Context as _;
 use belfry_client::cli;
@@ -34,6 +35,9 @@ enum Command {
     /// Check or show the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Measure what this machine makes of the program
+    #[command(subcommand)]
+    Bench(Bench),
     #[command(flatten)]
     Client(Box<cli::Command>),
 }
@@ -97,6 +101,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
             print!("{}", options.load()?.show());
             Ok(())
         }
+        Some(Command::Bench(measurement)) => bench::run(measurement, line.client.json),
         Some(Command::Client(command)) => tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?

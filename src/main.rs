@@ -1,5 +1,6 @@
 //! The `belfry` program.
 
+mod bench;
 mod command;
 mod http;
 mod live;

@@ -10,6 +10,7 @@ mod data_is_private;
 mod foreign_devices;
 mod foreign_senders;
 mod kill_nine_loses_nothing;
+mod measurements_run;
 mod revoked_site_is_refused;
 mod strangers_are_refused;
 mod walkthrough;

@@ -1,0 +1,82 @@
+//! A site's connection: posts one notification after another.
+
+use anyhow::{Context as _, bail};
+use belfry_protocol::secret::Secret;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use std::net::SocketAddr;
+use tokio::net::TcpStream;
+use tokio_util::task::AbortOnDropHandle;
+
+/// A crypto-box body of 512 padded bytes: nonce, authenticator, text.
+pub(super) const BODY_BYTES: usize = 24 + 16 + 512;
+
+/// Bytes at the start of a body that tell posts apart.
+const MARK_BYTES: usize = 8;
+
+/// A body that nobody can open but that carries `mark`.
+pub(super) fn body(mark: u64) -> Bytes {
+    let mut body = vec![0x5a; BODY_BYTES];
+    body[..MARK_BYTES].copy_from_slice(&mark.to_be_bytes());
+    body.into()
+}
+
+/// The mark of a [`body`].
+pub(super) fn mark(body: &[u8]) -> Option<u64> {
+    let bytes = body.get(..MARK_BYTES)?.try_into().ok()?;
+    Some(u64::from_be_bytes(bytes))
+}
+
+pub(super) struct Poster {
+    requests: SendRequest<Full<Bytes>>,
+    host: String,
+    _connection: AbortOnDropHandle<()>,
+}
+
+impl Poster {
+    pub(super) async fn connect(server: SocketAddr) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(server).await?;
+        stream.set_nodelay(true)?;
+        let (requests, connection) = handshake(TokioIo::new(stream)).await?;
+        let connection = tokio::spawn(async move {
+            // Its end shows in the next request.
+            let _ = connection.await;
+        });
+        Ok(Self {
+            requests,
+            host: server.to_string(),
+            _connection: AbortOnDropHandle::new(connection),
+        })
+    }
+
+    /// Posts, and returns when the 201 is there.
+    pub(super) async fn post(&mut self, endpoint: &Secret, body: Bytes) -> anyhow::Result<()> {
+        let request = Request::post(format!("/push/{}", endpoint.expose()))
+            .header("host", &self.host)
+            .header("ttl", "86400")
+            .header("content-encoding", "crypto-box")
+            .body(Full::new(body))?;
+        self.requests.ready().await?;
+        let answer = self.requests.send_request(request).await?;
+        let status = answer.status();
+        let problem = answer.into_body().collect().await?.to_bytes();
+        if status != StatusCode::CREATED {
+            let problem = String::from_utf8_lossy(&problem);
+            bail!("a post was answered {status}: {problem}");
+        }
+        Ok(())
+    }
+}
+
+/// So many connections.
+pub(super) async fn connect(server: SocketAddr, posters: usize) -> anyhow::Result<Vec<Poster>> {
+    let mut connected = Vec::with_capacity(posters);
+    for _ in 0..posters {
+        let poster = Poster::connect(server).await;
+        connected.push(poster.context("a poster could not connect")?);
+    }
+    Ok(connected)
+}

@@ -1,0 +1,162 @@
+//! The server under measurement, its users, devices and permissions.
+
+use super::Place;
+use anyhow::{Context as _, bail};
+use belfry_protocol::id::{DeviceId, PermissionId, SessionId, UserId};
+use belfry_protocol::secret::Secret;
+use belfry_protocol::time::Timestamp;
+use belfry_store::directory::{
+    Device, DeviceKind, Directory, NewDevice, NewPermission, Permission, PermissionState,
+};
+use std::net::SocketAddr;
+use std::process::Stdio;
+use std::time::SystemTime;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+/// The limits that a measurement needs, as shipped.
+const CONFIG: &str = include_str!("../../deploy/bench.toml");
+
+/// A user with one device and one approved site.
+pub(super) struct Seeded {
+    pub(super) user: UserId,
+    pub(super) device: DeviceId,
+    /// The device's MQTT password.
+    pub(super) password: Secret,
+    /// What follows `/push/` in the permission's endpoint.
+    pub(super) endpoint: Secret,
+}
+
+/// A running server with seeded users; it ends, and its data goes, when this is dropped.
+pub(super) struct Stand {
+    process: Child,
+    pub(super) http: SocketAddr,
+    pub(super) users: Vec<Seeded>,
+    folder: TempDir,
+}
+
+impl Stand {
+    /// Seeds so many users and starts the server.
+    pub(super) async fn start(place: &Place, users: usize) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new()
+            .prefix("belfry-bench-")
+            .tempdir_in(&place.dir)
+            .with_context(|| format!("--dir {}: cannot be used", place.dir.display()))?;
+        let data = folder.path().join("data");
+        std::fs::create_dir(&data)?;
+        let config = match &place.config {
+            Some(file) => file.clone(),
+            None => {
+                let file = folder.path().join("bench.toml");
+                std::fs::write(&file, CONFIG)?;
+                file
+            }
+        };
+        let url = format!("sqlite:{}", data.join("directory.sqlite").display());
+        let directory = Directory::open(&url).await?;
+        let mut seeded = Vec::with_capacity(users);
+        for number in 0..users {
+            seeded.push(seed(&directory, number).await?);
+        }
+        directory.close().await;
+
+        let mut process = Command::new(std::env::current_exe()?)
+            .arg("serve")
+            .arg("--config")
+            .arg(config)
+            .arg("--data-dir")
+            .arg(data)
+            .env("BELFRY__HTTP__LISTEN", "127.0.0.1:0")
+            .env("BELFRY__MQTT__LISTEN", "127.0.0.1:0")
+            .env("BELFRY__LOG__LEVEL", "warn")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let stdout = process.stdout.take().context("stdout is piped")?;
+        let ready = BufReader::new(stdout).lines().next_line().await?;
+        let ready = ready.context("the server did not start")?;
+        let ready: serde_json::Value = serde_json::from_str(&ready)?;
+        let http = ready["http"].as_str().context("no address of the server")?;
+        Ok(Self {
+            process,
+            http: http.parse()?,
+            users: seeded,
+            folder,
+        })
+    }
+
+    /// A folder on the disk that the server's data is on.
+    pub(super) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// The server's resident memory in bytes.
+    pub(super) fn resident_bytes(&self) -> anyhow::Result<u64> {
+        let Some(id) = self.process.id() else {
+            bail!("the server ended");
+        };
+        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix("kB"));
+        let kib: u64 = kib.context("no VmRSS in /proc")?.trim().parse()?;
+        Ok(kib * 1024)
+    }
+}
+
+async fn seed(directory: &Directory, number: usize) -> anyhow::Result<Seeded> {
+    let now = Timestamp::of(SystemTime::now());
+    let (user, device) = (
+        UserId::from_bytes(random()?),
+        DeviceId::from_bytes(random()?),
+    );
+    let (password, endpoint) = (
+        Secret::from_random(random()?),
+        Secret::from_random(random()?),
+    );
+    // No password has this hash: nobody signs in here.
+    directory
+        .create_account(user, &format!("bench-{number}"), "", now)
+        .await?;
+    let new = NewDevice {
+        device: Device {
+            id: device,
+            name: "bench".to_owned(),
+            kind: DeviceKind::Cli,
+            public_key: random()?,
+            created: now,
+            last_seen: None,
+        },
+        password: password.hash(),
+        made_with: SessionId::from_bytes(random()?),
+    };
+    directory.create_device(user, &new).await?;
+    let new = NewPermission {
+        permission: Permission {
+            id: PermissionId::from_bytes(random()?),
+            site: "https://bench.example".parse()?,
+            name: None,
+            state: PermissionState::Allowed,
+            receipts: false,
+            created: now,
+            accepted: 0,
+            last_used: None,
+        },
+        application_server_key: None,
+        endpoint: endpoint.hash(),
+    };
+    directory.create_permission(user, &new).await?;
+    Ok(Seeded {
+        user,
+        device,
+        password,
+        endpoint,
+    })
+}
+
+fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).context("the system has no random numbers")?;
+    Ok(bytes)
+}

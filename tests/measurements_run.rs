@@ -1,0 +1,73 @@
+//! `belfry bench` measures: each measurement runs to its end and says what it promises to say. How
+//! fast anything was is nothing that a test could judge.
+
+use serde_json::Value;
+use std::process::Command;
+
+fn bench(arguments: &[&str]) -> Vec<Value> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = Command::new(env!("CARGO_BIN_EXE_belfry"))
+        .args(["bench", "--json"])
+        .args(arguments)
+        .arg("--dir")
+        .arg(folder.path())
+        .output()
+        .expect("it runs");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {errors}");
+    let left = std::fs::read_dir(folder.path()).expect("a folder").count();
+    assert_eq!(left, 0, "the server's data is removed");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    let lines = text.lines().map(serde_json::from_str);
+    lines.collect::<Result<_, _>>().expect("JSON lines")
+}
+
+fn positive(value: &Value, name: &str) {
+    let number = value[name].as_f64();
+    assert!(number.is_some_and(|number| number > 0.0), "{name}: {value}");
+}
+
+#[test]
+fn accepts_are_counted_and_compared_to_the_disk() {
+    let lines = bench(&["accept", "--posters", "1,8", "--seconds", "1"]);
+    let [disk, one, eight] = &lines[..] else {
+        panic!("{lines:?}");
+    };
+    positive(disk, "synced_appends_per_second");
+    for (accepted, posters) in [(one, 1), (eight, 8)] {
+        assert_eq!(accepted["posters"], posters);
+        positive(accepted, "accepts_per_second");
+        positive(accepted, "ratio_to_disk");
+        positive(&accepted["post_to_201"], "p50_ms");
+    }
+}
+
+#[test]
+fn latency_is_measured_from_the_post_to_the_device() {
+    let lines = bench(&[
+        "latency",
+        "--rate",
+        "50",
+        "--seconds",
+        "1",
+        "--devices",
+        "5",
+    ]);
+    let [measured] = &lines[..] else {
+        panic!("{lines:?}");
+    };
+    assert_eq!(measured["posts_per_second"], 50);
+    positive(&measured["post_to_201"], "p50_ms");
+    positive(&measured["post_to_device"], "p99_ms");
+}
+
+#[test]
+fn idle_devices_are_weighed() {
+    let lines = bench(&["idle", "--devices", "200"]);
+    let [measured] = &lines[..] else {
+        panic!("{lines:?}");
+    };
+    assert_eq!(measured["devices"], 200);
+    positive(measured, "before_bytes");
+    positive(measured, "bytes_per_device");
+}
