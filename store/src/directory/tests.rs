@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod postgresql;
+
 use super::*;
 use belfry_protocol::id::{PermissionId, SessionId};
 use belfry_protocol::time::Timestamp;
@@ -17,14 +19,21 @@ fn user() -> UserId {
 #[tokio::test]
 async fn everything_holds_on_sqlite() {
     let folder = tempfile::tempdir().unwrap();
-    let url = format!(
-        "sqlite:{}",
-        folder.path().join("directory.sqlite").display()
-    );
-    let directory = Directory::open(&url).await.unwrap();
+    let file = folder.path().join("directory.sqlite");
+    suite(&format!("sqlite:{}", file.display())).await;
+}
+
+#[tokio::test]
+async fn everything_holds_on_postgresql() {
+    let server = postgresql::PostgreSql::start();
+    suite(&server.url()).await;
+}
+
+async fn suite(url: &str) {
+    let directory = Directory::open(url).await.unwrap();
     everything(&directory).await;
     directory.close().await;
-    let again = Directory::open(&url).await.unwrap();
+    let again = Directory::open(url).await.unwrap();
     assert!(again.ready().await);
     again.close().await;
 }
@@ -106,6 +115,38 @@ async fn accounts_and_sign_ins(directory: &Directory) {
         None
     );
     assert_eq!(directory.sign_ins(user(), now()).await.unwrap().len(), 1);
+    sign_ins_end(directory, sign_in, lifetime).await;
+}
+
+async fn sign_ins_end(directory: &Directory, first: SignIn, lifetime: Duration) {
+    for number in [4, 5] {
+        let another = SignIn {
+            id: SessionId::from_bytes([number; 16]),
+            ..first
+        };
+        let token = SecretHash::of(&[number]);
+        directory.create_sign_in(token, &another).await.unwrap();
+    }
+    let end = async |number| {
+        let id = SessionId::from_bytes([number; 16]);
+        directory.end_sign_in(user(), id).await.unwrap()
+    };
+    assert!(end(4).await);
+    assert!(!end(4).await, "it is over already");
+    let others = UserId::from_bytes([2; 16]);
+    assert!(!directory.end_sign_in(others, first.id).await.unwrap());
+
+    directory
+        .set_password(user(), "$argon2id$new", first.id)
+        .await
+        .unwrap();
+    let account = directory.account(user()).await.unwrap().unwrap();
+    assert_eq!(account.password_hash.as_deref(), Some("$argon2id$new"));
+    let left = directory.sign_ins(user(), now()).await.unwrap();
+    let left: Vec<SessionId> = left.iter().map(|sign_in| sign_in.id).collect();
+    assert_eq!(left, [first.id], "a new password ends all others");
+    let ended = directory.sign_in_by_token(SecretHash::of(&[5]), lifetime, now());
+    assert_eq!(ended.await.unwrap(), None);
 }
 
 async fn devices(directory: &Directory) {
@@ -248,6 +289,22 @@ async fn permissions(directory: &Directory) {
         directory.permissions(user(), None, 9).await.unwrap(),
         [permission(6)]
     );
+
+    let other = UserId::from_bytes([2; 16]);
+    let new = NewPermission {
+        permission: permission(5),
+        application_server_key: None,
+        endpoint: SecretHash::of(b"of another user"),
+    };
+    directory.create_permission(other, &new).await.unwrap();
+    let mut all = Vec::new();
+    while let page = directory.all_permissions(all.last().copied(), 1).await
+        && let Some((of, permission)) = page.unwrap().pop()
+    {
+        all.push((of, permission.id));
+    }
+    let expected = [(user(), permission(6).id), (other, permission(5).id)];
+    assert_eq!(all, expected, "without what was revoked");
 }
 
 async fn keyrings(directory: &Directory) {
