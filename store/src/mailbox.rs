@@ -18,7 +18,7 @@ use belfry_protocol::id::{NotificationId, UserId};
 use belfry_protocol::time::Timestamp;
 use belfry_protocol::topic::PrivateTopic;
 pub use command::{
-    Accept, Accepted, Command, Commit, CommitListener, Outcome, PrivatePublish, Refusal,
+    Accept, Accepted, Command, Commit, CommitListener, Outcome, PrivatePublish, Refusal, WhenFull,
 };
 pub use entry::{Content, Entry, EntryMeta, Seq};
 pub use session::{SessionRow, SubscribedFilter, SubscriptionOptions, View};

@@ -13,7 +13,8 @@ use std::time::Duration;
 /// One change. All are applied in one order, each whole or not at all, and answered after the sync.
 #[derive(Debug, Clone)]
 pub enum Command {
-    /// Stores a notification. Answers [`Outcome::Accepted`].
+    /// Stores a notification, or, where its TTL is zero, only tells the listener of it. Answers
+    /// [`Outcome::Accepted`].
     Accept(Box<Accept>),
     /// Stores a QoS 1 message of the private space where a persistent session's filter matches.
     PublishPrivate(Box<PrivatePublish>),
@@ -23,7 +24,8 @@ pub enum Command {
         device: DeviceId,
         seqs: Vec<Seq>,
     },
-    /// The same by notification id, from HTTP; unknown ids are passed over.
+    /// The same by notification id, from HTTP; unknown ids are passed over. Told of with
+    /// [`Commit::Acknowledged`].
     Acknowledge {
         user: UserId,
         device: DeviceId,
@@ -91,7 +93,8 @@ pub enum Command {
     },
     /// The device is gone with its session.
     RemoveDevice { user: UserId, device: DeviceId },
-    /// Everything of the user is gone.
+    /// Everything of the user is gone. Whatever follows for the same user finds no permission and no
+    /// session.
     EraseUser { user: UserId },
 }
 
@@ -126,7 +129,8 @@ impl Command {
 pub struct Accept {
     /// Whose mailbox.
     pub user: UserId,
-    /// The notification; `expires` is already capped.
+    /// The notification; `expires` is already capped. One that expires as it is sent (`TTL: 0`) is
+    /// judged like any other, takes no place in the log and is never stored.
     pub envelope: Envelope,
     /// The sender's idempotency key, hashed with nothing else, and the digest of the request.
     pub idempotency: Option<Idempotency>,
@@ -144,10 +148,12 @@ pub struct Idempotency {
 /// The answer to an accept; an idempotent repeat has the first one's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Accepted {
-    /// Its place in the log.
+    /// Its place in the log; 0 for one with `TTL: 0`.
     pub seq: Seq,
     /// Its id.
     pub id: NotificationId,
+    /// When it was accepted.
+    pub sent: Timestamp,
     /// When it ceases to be owed.
     pub expires: Timestamp,
     /// Whether this repeats an earlier answer, so that it costs no quota.
@@ -175,6 +181,18 @@ pub struct PrivatePublish {
     pub expires: Timestamp,
     /// A QoS 2 packet id to remember in the same commit; a duplicate stores nothing.
     pub qos2: Option<u16>,
+    /// What to do where the private space has no room for it.
+    pub when_full: WhenFull,
+}
+
+/// What a full private space does with one more message. A retained message beyond its limits, and a
+/// message larger than the whole space, are refused either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenFull {
+    /// Refuses it: the publisher can be told (MQTT 5.0).
+    Refuse,
+    /// Drops the oldest: the publisher could only be disconnected (MQTT 3.1.1).
+    DropOldest,
 }
 
 /// Why a command was turned away; nothing was changed.
@@ -230,6 +248,11 @@ pub enum Commit {
         entry: Entry,
         publisher: Option<DeviceId>,
     },
+    /// A notification with `TTL: 0` was accepted under a permission that is not muted.
+    Transient {
+        user: UserId,
+        envelope: Box<Envelope>,
+    },
     /// These were seen.
     Seen {
         user: UserId,
@@ -240,6 +263,16 @@ pub enum Commit {
         user: UserId,
         id: NotificationId,
         replaced: bool,
+    },
+    /// A first device settled an entry that was accepted then.
+    Delivered { sent: Timestamp },
+    /// A device acknowledged over HTTP, and this is what its session has settled now, as in
+    /// [`SessionRow`].
+    Acknowledged {
+        user: UserId,
+        device: DeviceId,
+        acked: Seq,
+        holes: Vec<Seq>,
     },
     /// This permission was revoked.
     Revoked {

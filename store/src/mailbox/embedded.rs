@@ -5,6 +5,8 @@
 
 mod cache;
 mod disk;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use super::command::{Accepted, Command, CommitListener, Idempotency, Outcome, Refusal};

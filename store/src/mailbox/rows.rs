@@ -69,6 +69,7 @@ pub(super) struct IdempotencyRow {
     pub(super) digest: [u8; 32],
     pub(super) seq: u64,
     pub(super) id: [u8; 16],
+    pub(super) sent: u64,
     pub(super) expires: u64,
     pub(super) until: u64,
 }
@@ -124,6 +125,7 @@ struct MetaRow {
     seen: bool,
     bytes: u32,
     done: Option<u64>,
+    delivered: bool,
 }
 
 pub(super) fn encode_meta(meta: &Meta) -> Vec<u8> {
@@ -151,6 +153,7 @@ pub(super) fn encode_meta(meta: &Meta) -> Vec<u8> {
         seen: meta.entry.seen,
         bytes: meta.bytes,
         done: meta.done.map(Timestamp::as_millis),
+        delivered: meta.delivered,
     })
 }
 
@@ -195,6 +198,7 @@ pub(super) fn decode_meta(seq: Seq, bytes: &[u8]) -> Result<Meta, Unreadable> {
         bytes: row.bytes,
         collapse,
         done: row.done.map(Timestamp::from_millis),
+        delivered: row.delivered,
     })
 }
 

@@ -1,11 +1,16 @@
 //! One user's mailbox as a pure state: a command in, an outcome and what changed out. No clock, no
 //! disk. The engine loads it, applies a batch to it, and writes down what is marked as changed.
 
+mod sessions;
+mod space;
+mod upkeep;
+
 use super::MailboxLimits;
 use super::command::{Accept, Accepted, Commit, Outcome, PrivatePublish, Refusal};
 use super::entry::{Content, Entry, EntryMeta, Seq};
 use super::rows::IdempotencyRow;
-use super::session::{SessionRow, SubscribedFilter, SubscriptionOptions};
+use super::session::SessionRow;
+use belfry_protocol::envelope::Envelope;
 use belfry_protocol::id::{DeviceId, NotificationId, PermissionId, UserId};
 use belfry_protocol::push::Urgency;
 use belfry_protocol::time::Timestamp;
@@ -35,6 +40,8 @@ pub(super) struct Meta {
     pub(super) collapse: Option<String>,
     /// Since when it is owed to nobody: history from then on.
     pub(super) done: Option<Timestamp>,
+    /// Whether a first device has settled it.
+    pub(super) delivered: bool,
 }
 
 /// A retained message on its way to the disk; `None` removes it.
@@ -129,43 +136,21 @@ impl UserState {
                 return Ok(Outcome::Accepted(row.answer()));
             }
         }
-        let collapse = envelope
-            .collapse
-            .as_ref()
-            .map(|key| key.as_str().to_owned());
-        self.replace(user, envelope.permission, collapse.as_deref());
-        let bytes = u32::try_from(envelope.body.len()).unwrap_or(u32::MAX);
-        self.make_room(envelope.permission, bytes, context);
-        let seq = self.next_seq();
-        let content = Content::Notification {
-            id: envelope.id,
-            permission: envelope.permission,
-            urgency: if muted {
-                Urgency::VeryLow
-            } else {
-                envelope.urgency
-            },
-            muted,
+        let seq = if envelope.expires > envelope.sent {
+            self.store(user, envelope, muted, context)
+        } else {
+            // What is never shown and never kept is for nobody.
+            if !muted {
+                let envelope = Box::new(envelope.clone());
+                let transient = Commit::Transient { user, envelope };
+                self.changes.commits.push(transient);
+            }
+            Seq(0)
         };
-        let meta = EntryMeta {
-            seq,
-            content,
-            sent: envelope.sent,
-            expires: envelope.expires,
-            seen: false,
-        };
-        let payload = Bytes::from(envelope.to_json(Some(seq.0)));
-        self.insert(
-            user,
-            Entry { meta, payload },
-            bytes,
-            collapse,
-            None,
-            context,
-        );
         let accepted = Accepted {
             seq,
             id: envelope.id,
+            sent: envelope.sent,
             expires: envelope.expires,
             repeated: false,
         };
@@ -175,6 +160,7 @@ impl UserState {
                 digest: idempotency.digest,
                 seq: seq.0,
                 id: *envelope.id.as_bytes(),
+                sent: envelope.sent.as_millis(),
                 expires: envelope.expires.as_millis(),
                 until: until.as_millis(),
             };
@@ -184,6 +170,42 @@ impl UserState {
             self.due_at(until);
         }
         Ok(Outcome::Accepted(accepted))
+    }
+
+    fn store(
+        &mut self,
+        user: UserId,
+        envelope: &Envelope,
+        muted: bool,
+        context: &Context<'_>,
+    ) -> Seq {
+        let collapse = envelope.collapse.as_ref();
+        let collapse = collapse.map(|key| key.as_str().to_owned());
+        self.replace(user, envelope.permission, collapse.as_deref());
+        let bytes = u32::try_from(envelope.body.len()).unwrap_or(u32::MAX);
+        self.make_room(envelope.permission, bytes, context);
+        let seq = self.next_seq();
+        let urgency = if muted {
+            Urgency::VeryLow
+        } else {
+            envelope.urgency
+        };
+        let meta = EntryMeta {
+            seq,
+            content: Content::Notification {
+                id: envelope.id,
+                permission: envelope.permission,
+                urgency,
+                muted,
+            },
+            sent: envelope.sent,
+            expires: envelope.expires,
+            seen: false,
+        };
+        let payload = Bytes::from(envelope.to_json(Some(seq.0)));
+        let entry = Entry { meta, payload };
+        self.insert(user, entry, bytes, collapse, None, context);
+        seq
     }
 
     pub(super) fn publish_private(
@@ -200,13 +222,13 @@ impl UserState {
         }
         let bytes = publish.payload.len() + publish.properties.len();
         let wanted = publish.at_least_once && self.anyone_wants(publish, context.now);
-        if wanted && !self.private_fits(bytes, context) {
-            return Err(Refusal::PrivateSpaceFull);
-        }
         if publish.retain
             && !publish.payload.is_empty()
             && !self.retained_fits(publish, bytes, context)
         {
+            return Err(Refusal::PrivateSpaceFull);
+        }
+        if wanted && !self.private_fits(bytes, context, publish.when_full) {
             return Err(Refusal::PrivateSpaceFull);
         }
         if let (Some(id), Some(session)) = (publish.qos2, self.sessions.get_mut(&publish.device)) {
@@ -290,19 +312,44 @@ impl UserState {
         self.sessions.insert(device, row);
         if !settled.is_empty() {
             self.changes.sessions.insert(device);
-            self.finish_unowed(settled.into_iter(), now);
+            self.note_delivered(&settled);
+            self.finish_unowed(settled.iter().copied(), now);
         }
         Ok(Outcome::Done)
     }
 
+    /// Tells of the notifications that no device had settled before.
+    fn note_delivered(&mut self, settled: &[Seq]) {
+        for seq in settled {
+            let first = |meta: &&mut Meta| !meta.delivered && meta.permission().is_some();
+            let Some(meta) = self.metas.get_mut(seq).filter(first) else {
+                continue;
+            };
+            meta.delivered = true;
+            let sent = meta.entry.sent;
+            self.changes.metas.insert(*seq);
+            self.changes.commits.push(Commit::Delivered { sent });
+        }
+    }
+
     pub(super) fn acknowledge(
         &mut self,
+        user: UserId,
         device: DeviceId,
         ids: &[NotificationId],
         now: Timestamp,
     ) -> Result<Outcome, Refusal> {
         let seqs: Vec<Seq> = ids.iter().filter_map(|id| self.seq_of(*id)).collect();
-        self.settle(device, &seqs, now)
+        let outcome = self.settle(device, &seqs, now)?;
+        if let Some(row) = self.sessions.get(&device) {
+            self.changes.commits.push(Commit::Acknowledged {
+                user,
+                device,
+                acked: row.acked,
+                holes: row.holes.clone(),
+            });
+        }
+        Ok(outcome)
     }
 
     pub(super) fn seen(&mut self, user: UserId, ids: &[NotificationId], now: Timestamp) -> Outcome {
@@ -387,203 +434,6 @@ impl UserState {
         Outcome::Done
     }
 
-    pub(super) fn open_session(
-        &mut self,
-        device: DeviceId,
-        clean: bool,
-        expiry: Duration,
-        now: Timestamp,
-    ) -> Outcome {
-        if clean {
-            self.end_session(device, now);
-        }
-        let old = self.sessions.remove(&device);
-        let present = old.is_some();
-        let mut row = old.clone().unwrap_or_else(|| SessionRow {
-            acked: self.head,
-            ..SessionRow::default()
-        });
-        row.expiry = expiry;
-        row.disconnected = None;
-        if old.as_ref() != Some(&row) {
-            self.changes.sessions.insert(device);
-        }
-        self.sessions.insert(device, row.clone());
-        Outcome::Session {
-            row,
-            present,
-            head: self.head,
-        }
-    }
-
-    pub(super) fn subscribe(
-        &mut self,
-        device: DeviceId,
-        filters: &[(Filter, SubscriptionOptions)],
-    ) -> Result<Outcome, Refusal> {
-        let head = self.head;
-        self.change_session(device, |row| {
-            for (filter, options) in filters {
-                let known = row
-                    .filters
-                    .iter_mut()
-                    .find(|subscribed| subscribed.filter == *filter);
-                match known {
-                    Some(known) => {
-                        if options.at_least_once && !known.options.at_least_once {
-                            known.start = head;
-                        }
-                        known.options = *options;
-                    }
-                    None => row.filters.push(SubscribedFilter {
-                        filter: filter.clone(),
-                        options: *options,
-                        start: head,
-                    }),
-                }
-            }
-        })
-    }
-
-    pub(super) fn unsubscribe(
-        &mut self,
-        device: DeviceId,
-        filters: &[Filter],
-        now: Timestamp,
-    ) -> Result<Outcome, Refusal> {
-        let outcome = self.change_session(device, |row| {
-            row.filters.retain(|kept| !filters.contains(&kept.filter))
-        })?;
-        self.finish_all_unowed(now);
-        Ok(outcome)
-    }
-
-    pub(super) fn close_session(
-        &mut self,
-        device: DeviceId,
-        expiry: Duration,
-        now: Timestamp,
-    ) -> Outcome {
-        if expiry.is_zero() {
-            self.end_session(device, now);
-        } else if let Some(row) = self.sessions.get_mut(&device) {
-            row.expiry = expiry;
-            row.disconnected = Some(now);
-            self.changes.sessions.insert(device);
-            self.due_at(now.plus(expiry));
-        }
-        Outcome::Done
-    }
-
-    /// Notes the end of connections that were lost without a word. It is written down, or each
-    /// restart would give those sessions their whole time again.
-    pub(super) fn disconnect(&mut self, at: Timestamp, lost: impl Fn(DeviceId) -> bool) {
-        let mut ends = None;
-        for (device, row) in &mut self.sessions {
-            if row.disconnected.is_none() && lost(*device) {
-                row.disconnected = Some(at);
-                self.changes.sessions.insert(*device);
-                let end = at.plus(row.expiry);
-                ends = Some(ends.map_or(end, |first: Timestamp| first.min(end)));
-            }
-        }
-        if let Some(end) = ends {
-            self.due_at(end);
-        }
-    }
-
-    pub(super) fn end_session(&mut self, device: DeviceId, now: Timestamp) {
-        if self.sessions.remove(&device).is_some() {
-            self.changes.sessions.insert(device);
-            self.finish_all_unowed(now);
-        }
-    }
-
-    pub(super) fn qos2(
-        &mut self,
-        device: DeviceId,
-        packet_id: u16,
-        held: bool,
-    ) -> Result<Outcome, Refusal> {
-        self.change_session(device, |row| {
-            row.inbound_qos2.retain(|id| *id != packet_id);
-            if held {
-                row.inbound_qos2.push(packet_id);
-            }
-        })
-    }
-
-    /// Removes what is over: expired entries, sessions and retained messages, and old history. Gives
-    /// the number of entries that expired while still owed.
-    pub(super) fn prune(&mut self, now: Timestamp) -> u64 {
-        self.expire_sessions(now);
-        let over = self.metas.values().filter(|meta| self.gone_at(meta) <= now);
-        let over: Vec<(Seq, bool)> = over
-            .map(|meta| (meta.entry.seq, meta.done.is_none()))
-            .collect();
-        let mut expired = 0;
-        for (seq, owed) in over {
-            self.remove(seq);
-            expired += u64::from(owed);
-        }
-        let stale = self
-            .retained
-            .iter()
-            .filter(|(_, (_, expires))| *expires <= now);
-        let stale: Vec<PrivateTopic> = stale.map(|(topic, _)| topic.clone()).collect();
-        for topic in stale {
-            self.retained.remove(&topic);
-            self.changes.retained.insert(topic, None);
-        }
-        let entries = self.metas.values().map(|meta| self.gone_at(meta));
-        let sessions = self
-            .sessions
-            .values()
-            .filter_map(|row| Some(row.disconnected?.plus(row.expiry)));
-        let retained = self.retained.values().map(|(_, expires)| *expires);
-        self.due = entries.chain(sessions).chain(retained).min();
-        self.changes.head = true;
-        expired
-    }
-
-    /// Ends the sessions whose time is over.
-    pub(super) fn expire_sessions(&mut self, now: Timestamp) {
-        let over = |row: &SessionRow| {
-            row.disconnected
-                .is_some_and(|at| at.plus(row.expiry) <= now)
-        };
-        let over: Vec<DeviceId> = self
-            .sessions
-            .iter()
-            .filter(|(_, row)| over(row))
-            .map(|(device, _)| *device)
-            .collect();
-        for device in over {
-            self.end_session(device, now);
-        }
-    }
-
-    fn change_session(
-        &mut self,
-        device: DeviceId,
-        change: impl FnOnce(&mut SessionRow),
-    ) -> Result<Outcome, Refusal> {
-        let row = self
-            .sessions
-            .get_mut(&device)
-            .ok_or(Refusal::UnknownSession)?;
-        let before = row.clone();
-        change(row);
-        if *row != before {
-            self.changes.sessions.insert(device);
-        }
-        Ok(Outcome::Session {
-            row: row.clone(),
-            present: true,
-            head: self.head,
-        })
-    }
-
     fn next_seq(&mut self) -> Seq {
         self.head.0 += 1;
         self.changes.head = true;
@@ -609,6 +459,7 @@ impl UserState {
             bytes,
             collapse,
             done,
+            delivered: false,
         };
         self.due_at(self.gone_at(&meta));
         self.changes.metas.insert(entry.meta.seq);
@@ -647,85 +498,6 @@ impl UserState {
                 });
             }
         }
-    }
-
-    /// Makes room for one more notification: history goes first, then the oldest of the permission
-    /// itself where it holds its share, then the oldest of whichever holds most.
-    fn make_room(&mut self, permission: PermissionId, bytes: u32, context: &Context<'_>) {
-        let limits = context.limits;
-        let share = (limits.notifications / 4).max(1);
-        let all: u64 = self.metas.values().map(|meta| u64::from(meta.bytes)).sum();
-        if self.metas.len() < share && all + u64::from(bytes) <= limits.bytes / 4 {
-            return;
-        }
-        let expired = self.metas.values().filter(|meta| !meta.live(context.now));
-        let expired: Vec<Seq> = expired.map(|meta| meta.entry.seq).collect();
-        for seq in expired {
-            self.remove(seq);
-        }
-        let mut history = Tally::default();
-        let mut owed = Tally::default();
-        let mut each: BTreeMap<Option<PermissionId>, Tally> = BTreeMap::new();
-        for meta in self.metas.values() {
-            if meta.done.is_some() {
-                history.add(meta);
-            } else {
-                owed.add(meta);
-                each.entry(meta.permission()).or_default().add(meta);
-            }
-        }
-        while history.over(limits.notifications, limits.bytes, 0) {
-            let Some(seq) = history.seqs.pop_front() else {
-                break;
-            };
-            history.take(self.remove(seq));
-        }
-        let mine = each.entry(Some(permission)).or_default();
-        while mine.over(share - 1, limits.bytes / 4, bytes) {
-            let Some(seq) = mine.seqs.pop_front() else {
-                break;
-            };
-            let removed = self.remove(seq);
-            owed.take(removed.clone());
-            mine.take(removed);
-        }
-        while owed.over(limits.notifications - 1, limits.bytes, bytes) {
-            let fullest = each
-                .iter_mut()
-                .filter(|(holder, _)| holder.is_some())
-                .max_by_key(|(_, tally)| tally.count);
-            let Some((_, fullest)) = fullest else { break };
-            let Some(seq) = fullest.seqs.pop_front() else {
-                break;
-            };
-            let removed = self.remove(seq);
-            owed.take(removed.clone());
-            fullest.take(removed);
-        }
-    }
-
-    fn private_fits(&self, bytes: usize, context: &Context<'_>) -> bool {
-        let mut private = Tally::default();
-        let owed = |meta: &&Meta| {
-            meta.permission().is_none() && meta.done.is_none() && meta.live(context.now)
-        };
-        for meta in self.metas.values().filter(owed) {
-            private.add(meta);
-        }
-        let share = (context.limits.notifications / 4).max(1);
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        !private.over(share - 1, context.limits.bytes / 4, bytes)
-    }
-
-    fn retained_fits(&self, publish: &PrivatePublish, bytes: usize, context: &Context<'_>) -> bool {
-        let others = self
-            .retained
-            .iter()
-            .filter(|(topic, _)| **topic != publish.topic);
-        let (count, used) = others.fold((0, 0), |(count, used), (_, (bytes, _))| {
-            (count + 1, used + bytes)
-        });
-        count < context.limits.retained_topics && used + bytes <= context.limits.retained_bytes
     }
 
     fn anyone_wants(&self, publish: &PrivatePublish, now: Timestamp) -> bool {
@@ -771,50 +543,6 @@ impl UserState {
             .find(wanted)
             .map(|meta| meta.entry.seq)
     }
-
-    fn finish_all_unowed(&mut self, now: Timestamp) {
-        let owed: Vec<Seq> = self
-            .metas
-            .values()
-            .filter(|meta| meta.done.is_none())
-            .map(|m| m.entry.seq)
-            .collect();
-        self.finish_unowed(owed.into_iter(), now);
-    }
-
-    /// What of these no session is owed any more becomes history.
-    fn finish_unowed(&mut self, seqs: impl Iterator<Item = Seq>, now: Timestamp) {
-        let mut finished = false;
-        for seq in seqs {
-            let Some(meta) = self.metas.get_mut(&seq) else {
-                continue;
-            };
-            if meta.done.is_none() && !self.sessions.values().any(|row| row.owes(&meta.entry, now))
-            {
-                meta.done = Some(now);
-                self.changes.metas.insert(seq);
-                finished = true;
-            }
-        }
-        if finished {
-            self.due_at(now.plus(self.history));
-        }
-    }
-
-    /// When an entry is to be removed: at its expiry, or after its time as history.
-    fn gone_at(&self, meta: &Meta) -> Timestamp {
-        let history = meta
-            .done
-            .map_or(Timestamp::NEVER, |done| done.plus(self.history));
-        meta.entry.expires.min(history)
-    }
-
-    fn due_at(&mut self, at: Timestamp) {
-        if self.due.is_none_or(|due| at < due) {
-            self.due = Some(at);
-            self.changes.head = true;
-        }
-    }
 }
 
 impl IdempotencyRow {
@@ -823,35 +551,9 @@ impl IdempotencyRow {
         Accepted {
             seq: Seq(self.seq),
             id: NotificationId::from_bytes(self.id),
+            sent: Timestamp::from_millis(self.sent),
             expires: Timestamp::from_millis(self.expires),
             repeated: true,
         }
-    }
-}
-
-/// Entries counted, oldest first.
-#[derive(Default)]
-struct Tally {
-    seqs: std::collections::VecDeque<Seq>,
-    count: usize,
-    bytes: u64,
-}
-
-impl Tally {
-    fn add(&mut self, meta: &Meta) {
-        self.seqs.push_back(meta.entry.seq);
-        self.count += 1;
-        self.bytes += u64::from(meta.bytes);
-    }
-
-    fn take(&mut self, removed: Option<Meta>) {
-        if let Some(meta) = removed {
-            self.count -= 1;
-            self.bytes -= u64::from(meta.bytes);
-        }
-    }
-
-    fn over(&self, count: usize, bytes: u64, more: u32) -> bool {
-        self.count > count || self.bytes + u64::from(more) > bytes
     }
 }

@@ -132,6 +132,7 @@ mod tests {
             bytes: 1,
             collapse: None,
             done: None,
+            delivered: false,
         };
         UserState {
             metas: (1..=entries).map(|seq| (Seq(seq), meta(seq))).collect(),

@@ -184,13 +184,19 @@ impl Writer {
             }
             command => command.user().ok_or(Refusal::Unavailable)?,
         };
-        let remembered = self.remembered(&command)?;
         let site_blocked = matches!(&command, Command::Accept(accept) if self.blocked_sites.contains(&accept.envelope.site));
         self.load(user)?;
+        let remembered = self.remembered(&command)?;
         let limits = self.limits.clone();
         let Some(state) = self.users.get_mut(user) else {
             return Err(Refusal::Unavailable);
         };
+        if state.changes.erased {
+            return Err(match command {
+                Command::Accept(_) | Command::SetPermission { .. } => Refusal::UnknownPermission,
+                _ => Refusal::UnknownSession,
+            });
+        }
         touched.push(user);
         state.expire_sessions(now);
         let context = Context {
@@ -203,7 +209,7 @@ impl Writer {
             Command::Accept(accept) => state.accept(user, &accept, &context),
             Command::PublishPrivate(publish) => state.publish_private(user, &publish, &context),
             Command::Settle { device, seqs, .. } => state.settle(device, &seqs, now),
-            Command::Acknowledge { device, ids, .. } => state.acknowledge(device, &ids, now),
+            Command::Acknowledge { device, ids, .. } => state.acknowledge(user, device, &ids, now),
             Command::Seen { ids, .. } => Ok(state.seen(user, &ids, now)),
             Command::Withdraw { seq, .. } => Ok(state.withdraw(user, seq)),
             Command::SetPermission {
@@ -227,7 +233,7 @@ impl Writer {
             }
             Command::Subscribe {
                 device, filters, ..
-            } => state.subscribe(device, &filters),
+            } => state.subscribe(device, &filters, now),
             Command::Unsubscribe {
                 device, filters, ..
             } => state.unsubscribe(device, &filters, now),
@@ -249,7 +255,6 @@ impl Writer {
             }
             Command::EraseUser { .. } => {
                 self.connected.retain(|(theirs, _)| *theirs != user);
-                // A user's ids are never used again, so nothing can follow in this batch but this.
                 *state = UserState {
                     changes: Changes {
                         erased: true,
@@ -376,11 +381,15 @@ impl Writer {
         };
         let mut pruned = Vec::new();
         for user in due {
+            let Ok(idempotency_due) = forget_idempotency(&disk, user, now) else {
+                tracing::error!("cannot remove old idempotency keys");
+                return;
+            };
             if self.load(user).is_err() {
                 return;
             }
             if let Some(state) = self.users.get_mut(user) {
-                let expired = state.prune(now);
+                let expired = state.prune(now, idempotency_due);
                 metrics::counter!("belfry_expired_total").increment(expired);
                 pruned.push(user);
             }
@@ -392,9 +401,6 @@ impl Writer {
             && !commits.is_empty()
         {
             (self.listener)(commits);
-        }
-        if let Err(error) = forget_idempotency(&disk, &pruned, now) {
-            tracing::warn!(%error, "cannot remove old idempotency keys");
         }
         self.users.shrink(&pruned);
     }
@@ -437,19 +443,26 @@ fn due_users(
     Ok((due, None))
 }
 
-/// Idempotency rows are only an optimisation of answers once over, so their removal needs no sync.
-fn forget_idempotency(disk: &Disk, users: &[UserId], now: Timestamp) -> Result<(), ReadError> {
+/// Removes a user's idempotency keys that are over, and says when the next one is. They are only an
+/// optimisation of answers by then, so their removal needs no sync.
+fn forget_idempotency(
+    disk: &Disk,
+    user: UserId,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, ReadError> {
     let mut batch = disk.database.batch();
-    for user in users {
-        for row in disk.idempotency.prefix(user.as_bytes()) {
-            let (key, value) = row.into_inner()?;
-            let row: IdempotencyRow = rows::decode(&value)?;
-            if row.until <= now.as_millis() {
-                batch.remove(&disk.idempotency, key);
-            }
+    let mut next = None;
+    for row in disk.idempotency.prefix(user.as_bytes()) {
+        let (key, value) = row.into_inner()?;
+        let row: IdempotencyRow = rows::decode(&value)?;
+        if row.until <= now.as_millis() {
+            batch.remove(&disk.idempotency, key);
+        } else if next.is_none_or(|next| row.until < next) {
+            next = Some(row.until);
         }
     }
-    Ok(batch.commit()?)
+    batch.commit()?;
+    Ok(next.map(Timestamp::from_millis))
 }
 
 fn put(

@@ -1,0 +1,415 @@
+//! Single promises, one after another.
+
+use super::*;
+use crate::mailbox::command::{Idempotency, WhenFull};
+use belfry_protocol::site::Origin;
+
+pub(in crate::mailbox) async fn settling_out_of_order_leaves_holes<E: Engine>() {
+    let mut trial = Trial::<E>::with_device().await;
+    for _ in 0..4 {
+        trial.post(1, None).await;
+    }
+    for (settled, left) in [
+        (vec![3], vec![1, 2, 4]),
+        (vec![3, 99], vec![1, 2, 4]),
+        (vec![1], vec![2, 4]),
+        (vec![4, 2], vec![]),
+    ] {
+        trial.settle(1, &settled).await.unwrap();
+        assert_eq!(trial.owed(1).await.unwrap(), left, "after {settled:?}");
+        trial.reopen().await;
+        assert_eq!(trial.owed(1).await.unwrap(), left, "reopened");
+    }
+    assert_eq!(trial.history().await, [1, 2, 3, 4]);
+}
+
+pub(in crate::mailbox) async fn the_newer_replaces_the_older_of_its_collapse_key<E: Engine>() {
+    let mut trial = Trial::<E>::with_device().await;
+    trial.post(1, Some("a")).await;
+    trial.post(2, Some("a")).await;
+    trial.post(1, Some("b")).await;
+    trial.post(1, Some("a")).await;
+    assert_eq!(trial.owed(1).await.unwrap(), [2, 3, 4]);
+    trial.settle(1, &[4]).await.unwrap();
+    trial.post(1, Some("a")).await;
+    assert_eq!(trial.history().await, [2, 3, 4, 5], "4 is history by then");
+}
+
+pub(in crate::mailbox) async fn a_repeat_has_the_first_answer<E: Engine>() {
+    let mut trial = Trial::<E>::with_device().await;
+    let mut first = trial.accept(1, None, EXPIRY, 10);
+    first.idempotency = Some(Idempotency {
+        key: [1; 32],
+        digest: [2; 32],
+    });
+    let both = vec![
+        Command::Accept(Box::new(first.clone())),
+        Command::Accept(Box::new(first.clone())),
+    ];
+    let answers = trial.mailbox().apply(both).await;
+    let repeated: Vec<_> = answers
+        .iter()
+        .map(|answer| match answer {
+            Ok(Outcome::Accepted(accepted)) => (accepted.seq.0, accepted.repeated),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(repeated, [(1, false), (1, true)]);
+    trial.reopen().await;
+    let again = trial.send(first.clone()).await.unwrap();
+    assert_eq!((again.seq, again.repeated), (Seq(1), true));
+    let mut other = first.clone();
+    other.idempotency = Some(Idempotency {
+        key: [1; 32],
+        digest: [3; 32],
+    });
+    assert_eq!(trial.send(other).await, Err(Refusal::IdempotencyMismatch));
+    trial.pass(Duration::from_secs(86_401));
+    first.envelope.expires = Timestamp::NEVER;
+    let later = trial.send(first).await.unwrap();
+    assert_eq!((later.seq, later.repeated), (Seq(2), false));
+}
+
+pub(in crate::mailbox) async fn revoking_takes_all_of_it_and_stays<E: Engine>() {
+    let mut trial = Trial::<E>::with_device().await;
+    trial.post(1, None).await;
+    trial.post(2, None).await;
+    let revoke = Command::Revoke {
+        user: USER,
+        permission: permission(1),
+    };
+    trial.ask(revoke).await.unwrap();
+    trial.reopen().await;
+    assert_eq!(trial.history().await, [2]);
+    let late = trial.accept(1, None, EXPIRY, 10);
+    assert_eq!(trial.send(late).await, Err(Refusal::Revoked));
+    assert_eq!(trial.set_permission(1).await.err(), Some(Refusal::Revoked));
+}
+
+pub(in crate::mailbox) async fn what_expired_or_was_taken_back_is_owed_to_nobody<E: Engine>() {
+    let mut trial = Trial::<E>::with_device().await;
+    let short = trial.accept(1, None, Duration::from_secs(10), 10);
+    trial.send(short).await.unwrap();
+    for _ in 0..3 {
+        trial.post(1, None).await;
+    }
+    let withdraw = Command::Withdraw {
+        user: USER,
+        seq: Seq(2),
+    };
+    trial.ask(withdraw.clone()).await.unwrap();
+    trial.ask(withdraw).await.unwrap();
+    assert_eq!(trial.owed(1).await.unwrap(), [1, 3, 4]);
+    trial.pass(Duration::from_secs(10));
+    assert_eq!(trial.owed(1).await.unwrap(), [3, 4]);
+    trial.prune().await;
+    assert_eq!(trial.history().await, [3, 4]);
+    trial.pass(Duration::from_secs(3_600));
+    trial.prune().await;
+    assert_eq!(trial.history().await, [0; 0]);
+}
+
+pub(in crate::mailbox) async fn a_permission_holds_a_quarter_at_most<E: Engine>() {
+    let limits = MailboxLimits {
+        notifications: 8,
+        ..MailboxLimits::default()
+    };
+    let mut trial = Trial::<E>::new(limits).await;
+    trial.permit().await;
+    trial.connect(1, &Filter::Notifications).await;
+    trial.post(2, None).await;
+    for _ in 0..4 {
+        trial.post(1, None).await;
+    }
+    assert_eq!(trial.owed(1).await.unwrap(), [1, 4, 5]);
+}
+
+pub(in crate::mailbox) async fn a_connected_session_outlives_what_memory_forgets<E: Engine>() {
+    let mut trial = Trial::<E>::with_device().await;
+    trial.pass(EXPIRY * 2);
+    for number in 0..=255 {
+        let user = UserId::from_bytes([number; 16]);
+        let blocked = number % 2 == 0;
+        trial
+            .ask(Command::BlockUser { user, blocked })
+            .await
+            .unwrap();
+    }
+    trial
+        .ask(Command::BlockUser {
+            user: USER,
+            blocked: false,
+        })
+        .await
+        .unwrap();
+    trial.post(1, None).await;
+    assert_eq!(trial.owed(1).await, Some(vec![1]));
+}
+
+pub(in crate::mailbox) async fn what_a_forgotten_session_was_owed_is_history<E: Engine>() {
+    let mut trial = Trial::<E>::with_device().await;
+    trial.post(1, Some("a")).await;
+    trial.open_session(1, true).await;
+    trial.post(1, Some("a")).await;
+    assert_eq!(trial.history().await, [1, 2]);
+}
+
+pub(in crate::mailbox) async fn no_local_is_not_owed_the_publishers_own<E: Engine>() {
+    let trial = Trial::<E>::new(MailboxLimits::default()).await;
+    let filter = Filter::Private("#".into());
+    trial.connect(2, &filter).await;
+    trial.open_session(1, true).await;
+    let subscribe = Command::Subscribe {
+        user: USER,
+        device: device(1),
+        filters: vec![(filter, at_least_once(true))],
+    };
+    trial.ask(subscribe).await.unwrap();
+    let publish = PrivatePublish {
+        user: USER,
+        device: device(1),
+        topic: PrivateTopic::new("a/b").unwrap(),
+        properties: Bytes::new(),
+        payload: Bytes::from_static(b"x"),
+        retain: false,
+        at_least_once: true,
+        expires: Timestamp::NEVER,
+        qos2: None,
+        when_full: WhenFull::Refuse,
+    };
+    trial
+        .ask(Command::PublishPrivate(Box::new(publish)))
+        .await
+        .unwrap();
+    assert_eq!(trial.owed(2).await.unwrap(), [1]);
+    assert_eq!(trial.owed(1).await.unwrap(), [0; 0]);
+}
+
+pub(in crate::mailbox) async fn a_filter_lowered_to_at_most_once_leaves_nothing_owed<E: Engine>() {
+    let mut trial = Trial::<E>::with_device().await;
+    trial.post(1, Some("a")).await;
+    let lowered = SubscriptionOptions {
+        at_least_once: false,
+        ..at_least_once(false)
+    };
+    let subscribe = Command::Subscribe {
+        user: USER,
+        device: device(1),
+        filters: vec![(Filter::Notifications, lowered)],
+    };
+    trial.ask(subscribe).await.unwrap();
+    assert_eq!(trial.owed(1).await.unwrap(), [0; 0]);
+    trial.post(1, Some("a")).await;
+    assert_eq!(trial.history().await, [1, 2], "1 is history by then");
+}
+
+pub(in crate::mailbox) async fn delivered_is_settled_by_a_first_device<E: Engine>() {
+    let mut trial = Trial::<E>::with_device().await;
+    trial.connect(2, &Filter::Notifications).await;
+    trial.post(1, None).await;
+    trial.post(1, None).await;
+    let delivered = async |trial: &Trial<E>| {
+        let told = trial.told().await;
+        let delivered = told
+            .iter()
+            .filter(|commit| matches!(commit, Commit::Delivered { .. }));
+        delivered.count()
+    };
+    assert_eq!(delivered(&trial).await, 0);
+    trial.settle(1, &[1]).await.unwrap();
+    assert_eq!(delivered(&trial).await, 1);
+    trial.reopen().await;
+    trial.settle(2, &[1, 2]).await.unwrap();
+    assert_eq!(delivered(&trial).await, 1, "1 was delivered before");
+    trial.settle(1, &[2]).await.unwrap();
+    assert_eq!(delivered(&trial).await, 0);
+}
+
+pub(in crate::mailbox) async fn an_acknowledgement_over_http_is_told_of<E: Engine>() {
+    let mut trial = Trial::<E>::with_device().await;
+    trial.post(1, None).await;
+    let second = trial.post(1, None).await;
+    trial.told().await;
+    let acknowledge = Command::Acknowledge {
+        user: USER,
+        device: device(1),
+        ids: vec![second.id, NotificationId::from_bytes([0xff; 16])],
+    };
+    trial.ask(acknowledge).await.unwrap();
+    assert_eq!(trial.owed(1).await.unwrap(), [1]);
+    let told = trial.told().await;
+    let settled = told.iter().find_map(|commit| match commit {
+        Commit::Acknowledged { acked, holes, .. } => Some((*acked, holes.clone())),
+        _ => None,
+    });
+    assert_eq!(settled, Some((Seq(2), vec![Seq(1)])));
+}
+
+pub(in crate::mailbox) async fn nothing_of_an_erased_user_comes_back<E: Engine>() {
+    let mut trial = Trial::<E>::with_device().await;
+    trial.post(1, None).await;
+    let accept = trial.accept(1, None, EXPIRY, 10);
+    let batch = vec![
+        Command::EraseUser { user: USER },
+        Command::Accept(Box::new(accept.clone())),
+        Command::SetPermission {
+            user: USER,
+            permission: permission(9),
+            site: "https://example.com".parse().unwrap(),
+            muted: false,
+        },
+        Command::OpenSession {
+            user: USER,
+            device: device(1),
+            clean: false,
+            expiry: EXPIRY,
+        },
+    ];
+    let answers = trial.mailbox().apply(batch).await;
+    let refused: Vec<_> = answers.into_iter().skip(1).map(Result::err).collect();
+    assert_eq!(
+        refused,
+        [
+            Some(Refusal::UnknownPermission),
+            Some(Refusal::UnknownPermission),
+            Some(Refusal::UnknownSession)
+        ]
+    );
+    for reopened in [false, true] {
+        if reopened {
+            trial.reopen().await;
+        }
+        assert_eq!(trial.history().await, [0; 0]);
+        assert_eq!(trial.owed(1).await, None);
+        assert_eq!(
+            trial.send(accept.clone()).await,
+            Err(Refusal::UnknownPermission)
+        );
+    }
+}
+
+pub(in crate::mailbox) async fn what_follows_a_revocation_in_its_batch_is_refused<E: Engine>() {
+    let mut trial = Trial::<E>::with_device().await;
+    let before = trial.accept(1, None, EXPIRY, 10);
+    let after = trial.accept(1, None, EXPIRY, 10);
+    let batch = vec![
+        Command::Accept(Box::new(before)),
+        Command::Revoke {
+            user: USER,
+            permission: permission(1),
+        },
+        Command::Accept(Box::new(after)),
+    ];
+    let answers = trial.mailbox().apply(batch).await;
+    assert!(answers[0].is_ok());
+    assert_eq!(answers[2].as_ref().err(), Some(&Refusal::Revoked));
+    assert_eq!(trial.history().await, [0; 0]);
+}
+
+pub(in crate::mailbox) async fn a_full_private_space_refuses_or_drops_its_oldest<E: Engine>() {
+    let limits = MailboxLimits {
+        notifications: 8,
+        ..MailboxLimits::default()
+    };
+    let mut trial = Trial::<E>::new(limits).await;
+    trial.permit().await;
+    trial.connect(1, &Filter::Everything).await;
+    trial.post(1, None).await;
+    let publish = |when_full, bytes| {
+        Command::PublishPrivate(Box::new(PrivatePublish {
+            user: USER,
+            device: device(2),
+            topic: PrivateTopic::new("a/b").unwrap(),
+            properties: Bytes::new(),
+            payload: Bytes::from(vec![7; bytes]),
+            retain: false,
+            at_least_once: true,
+            expires: Timestamp::NEVER,
+            qos2: None,
+            when_full,
+        }))
+    };
+    for (when_full, bytes, expected, owed) in [
+        (WhenFull::Refuse, 1, Ok(()), vec![1, 2]),
+        (WhenFull::DropOldest, 1, Ok(()), vec![1, 2, 3]),
+        (
+            WhenFull::Refuse,
+            1,
+            Err(Refusal::PrivateSpaceFull),
+            vec![1, 2, 3],
+        ),
+        (WhenFull::DropOldest, 1, Ok(()), vec![1, 3, 4]),
+        // Larger than the whole space: nothing is dropped for what does not fit even then.
+        (
+            WhenFull::DropOldest,
+            1024 * 1024 + 1,
+            Err(Refusal::PrivateSpaceFull),
+            vec![1, 3, 4],
+        ),
+    ] {
+        let answer = trial.ask(publish(when_full, bytes)).await.map(|_| ());
+        assert_eq!(answer, expected, "{when_full:?} {bytes}");
+        assert_eq!(trial.owed(1).await.unwrap(), owed, "{when_full:?} {bytes}");
+    }
+}
+
+pub(in crate::mailbox) async fn what_may_not_wait_is_judged_but_never_stored<E: Engine>() {
+    let mut trial = Trial::<E>::with_device().await;
+    let transient = async |trial: &Trial<E>| {
+        let told = trial.told().await;
+        let transient = told
+            .iter()
+            .filter(|commit| matches!(commit, Commit::Transient { .. }));
+        transient.count()
+    };
+    let mut first = trial.accept(1, None, Duration::ZERO, 10);
+    first.idempotency = Some(Idempotency {
+        key: [1; 32],
+        digest: [2; 32],
+    });
+    let accepted = trial.send(first.clone()).await.unwrap();
+    assert_eq!((accepted.seq, transient(&trial).await), (Seq(0), 1));
+    trial.reopen().await;
+    let again = Accepted {
+        repeated: true,
+        ..accepted
+    };
+    trial.pass(Duration::from_secs(60));
+    let later = trial.accept(1, None, Duration::ZERO, 10);
+    let repeat = Accept {
+        idempotency: first.idempotency,
+        ..later.clone()
+    };
+    assert_eq!(trial.send(repeat).await, Ok(again));
+    assert_eq!(
+        transient(&trial).await,
+        0,
+        "a repeat is not published again"
+    );
+    assert_eq!(trial.history().await, [0; 0]);
+    assert_eq!(trial.post(1, None).await.seq, Seq(1));
+
+    let mute = Command::SetPermission {
+        user: USER,
+        permission: permission(1),
+        site: "https://example.com".parse().unwrap(),
+        muted: true,
+    };
+    trial.ask(mute).await.unwrap();
+    assert!(trial.send(later.clone()).await.is_ok());
+    assert_eq!(transient(&trial).await, 0, "muted");
+    let site = "https://example.com".parse().unwrap();
+    let block = |blocked| Command::BlockSite {
+        site: Origin::clone(&site),
+        blocked,
+    };
+    trial.ask(block(true)).await.unwrap();
+    assert_eq!(trial.send(later.clone()).await, Err(Refusal::Blocked));
+    trial.ask(block(false)).await.unwrap();
+    let revoke = Command::Revoke {
+        user: USER,
+        permission: permission(1),
+    };
+    trial.ask(revoke).await.unwrap();
+    assert_eq!(trial.send(later).await, Err(Refusal::Revoked));
+}

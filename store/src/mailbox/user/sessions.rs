@@ -1,0 +1,186 @@
+//! Sessions coming, changing and going.
+
+use super::UserState;
+use crate::mailbox::command::{Outcome, Refusal};
+use crate::mailbox::session::{SessionRow, SubscribedFilter, SubscriptionOptions};
+use belfry_protocol::id::DeviceId;
+use belfry_protocol::time::Timestamp;
+use belfry_protocol::topic::Filter;
+use std::time::Duration;
+
+impl UserState {
+    pub(in crate::mailbox) fn open_session(
+        &mut self,
+        device: DeviceId,
+        clean: bool,
+        expiry: Duration,
+        now: Timestamp,
+    ) -> Outcome {
+        if clean {
+            self.end_session(device, now);
+        }
+        let old = self.sessions.remove(&device);
+        let present = old.is_some();
+        let mut row = old.clone().unwrap_or_else(|| SessionRow {
+            acked: self.head,
+            ..SessionRow::default()
+        });
+        row.expiry = expiry;
+        row.disconnected = None;
+        if old.as_ref() != Some(&row) {
+            self.changes.sessions.insert(device);
+        }
+        self.sessions.insert(device, row.clone());
+        Outcome::Session {
+            row,
+            present,
+            head: self.head,
+        }
+    }
+
+    pub(in crate::mailbox) fn subscribe(
+        &mut self,
+        device: DeviceId,
+        filters: &[(Filter, SubscriptionOptions)],
+        now: Timestamp,
+    ) -> Result<Outcome, Refusal> {
+        let head = self.head;
+        let mut lowered = false;
+        let outcome = self.change_session(device, |row| {
+            for (filter, options) in filters {
+                let known = row
+                    .filters
+                    .iter_mut()
+                    .find(|subscribed| subscribed.filter == *filter);
+                match known {
+                    Some(known) => {
+                        if options.at_least_once && !known.options.at_least_once {
+                            known.start = head;
+                        }
+                        lowered |= known.options.at_least_once && !options.at_least_once;
+                        known.options = *options;
+                    }
+                    None => row.filters.push(SubscribedFilter {
+                        filter: filter.clone(),
+                        options: *options,
+                        start: head,
+                    }),
+                }
+            }
+        })?;
+        if lowered {
+            self.finish_all_unowed(now);
+        }
+        Ok(outcome)
+    }
+
+    pub(in crate::mailbox) fn unsubscribe(
+        &mut self,
+        device: DeviceId,
+        filters: &[Filter],
+        now: Timestamp,
+    ) -> Result<Outcome, Refusal> {
+        let outcome = self.change_session(device, |row| {
+            row.filters.retain(|kept| !filters.contains(&kept.filter))
+        })?;
+        self.finish_all_unowed(now);
+        Ok(outcome)
+    }
+
+    pub(in crate::mailbox) fn close_session(
+        &mut self,
+        device: DeviceId,
+        expiry: Duration,
+        now: Timestamp,
+    ) -> Outcome {
+        if expiry.is_zero() {
+            self.end_session(device, now);
+        } else if let Some(row) = self.sessions.get_mut(&device) {
+            row.expiry = expiry;
+            row.disconnected = Some(now);
+            self.changes.sessions.insert(device);
+            self.due_at(now.plus(expiry));
+        }
+        Outcome::Done
+    }
+
+    /// Notes the end of connections that were lost without a word. It is written down, or each
+    /// restart would give those sessions their whole time again.
+    pub(in crate::mailbox) fn disconnect(
+        &mut self,
+        at: Timestamp,
+        lost: impl Fn(DeviceId) -> bool,
+    ) {
+        let mut ends = None;
+        for (device, row) in &mut self.sessions {
+            if row.disconnected.is_none() && lost(*device) {
+                row.disconnected = Some(at);
+                self.changes.sessions.insert(*device);
+                let end = at.plus(row.expiry);
+                ends = Some(ends.map_or(end, |first: Timestamp| first.min(end)));
+            }
+        }
+        if let Some(end) = ends {
+            self.due_at(end);
+        }
+    }
+
+    pub(in crate::mailbox) fn end_session(&mut self, device: DeviceId, now: Timestamp) {
+        if self.sessions.remove(&device).is_some() {
+            self.changes.sessions.insert(device);
+            self.finish_all_unowed(now);
+        }
+    }
+
+    pub(in crate::mailbox) fn qos2(
+        &mut self,
+        device: DeviceId,
+        packet_id: u16,
+        held: bool,
+    ) -> Result<Outcome, Refusal> {
+        self.change_session(device, |row| {
+            row.inbound_qos2.retain(|id| *id != packet_id);
+            if held {
+                row.inbound_qos2.push(packet_id);
+            }
+        })
+    }
+
+    /// Ends the sessions whose time is over.
+    pub(in crate::mailbox) fn expire_sessions(&mut self, now: Timestamp) {
+        let over = |row: &SessionRow| {
+            row.disconnected
+                .is_some_and(|at| at.plus(row.expiry) <= now)
+        };
+        let over: Vec<DeviceId> = self
+            .sessions
+            .iter()
+            .filter(|(_, row)| over(row))
+            .map(|(device, _)| *device)
+            .collect();
+        for device in over {
+            self.end_session(device, now);
+        }
+    }
+
+    pub(in crate::mailbox) fn change_session(
+        &mut self,
+        device: DeviceId,
+        change: impl FnOnce(&mut SessionRow),
+    ) -> Result<Outcome, Refusal> {
+        let row = self
+            .sessions
+            .get_mut(&device)
+            .ok_or(Refusal::UnknownSession)?;
+        let before = row.clone();
+        change(row);
+        if *row != before {
+            self.changes.sessions.insert(device);
+        }
+        Ok(Outcome::Session {
+            row: row.clone(),
+            present: true,
+            head: self.head,
+        })
+    }
+}

@@ -1,0 +1,95 @@
+//! How entries become history, and when things are removed.
+
+use super::{Meta, UserState};
+use crate::mailbox::entry::Seq;
+use belfry_protocol::time::Timestamp;
+use belfry_protocol::topic::PrivateTopic;
+
+impl UserState {
+    /// Removes what is over: expired entries, sessions and retained messages, and old history. Gives
+    /// the number of entries that expired while still owed. `idempotency_due` is when the next of the
+    /// user's idempotency keys is to be forgotten.
+    pub(in crate::mailbox) fn prune(
+        &mut self,
+        now: Timestamp,
+        idempotency_due: Option<Timestamp>,
+    ) -> u64 {
+        self.expire_sessions(now);
+        let over = self.metas.values().filter(|meta| self.gone_at(meta) <= now);
+        let over: Vec<(Seq, bool)> = over
+            .map(|meta| (meta.entry.seq, meta.done.is_none()))
+            .collect();
+        let mut expired = 0;
+        for (seq, owed) in over {
+            self.remove(seq);
+            expired += u64::from(owed);
+        }
+        let stale = self
+            .retained
+            .iter()
+            .filter(|(_, (_, expires))| *expires <= now);
+        let stale: Vec<PrivateTopic> = stale.map(|(topic, _)| topic.clone()).collect();
+        for topic in stale {
+            self.retained.remove(&topic);
+            self.changes.retained.insert(topic, None);
+        }
+        let entries = self.metas.values().map(|meta| self.gone_at(meta));
+        let sessions = self
+            .sessions
+            .values()
+            .filter_map(|row| Some(row.disconnected?.plus(row.expiry)));
+        let retained = self.retained.values().map(|(_, expires)| *expires);
+        let dues = entries.chain(sessions).chain(retained);
+        self.due = dues.chain(idempotency_due).min();
+        self.changes.head = true;
+        expired
+    }
+
+    pub(in crate::mailbox) fn finish_all_unowed(&mut self, now: Timestamp) {
+        let owed: Vec<Seq> = self
+            .metas
+            .values()
+            .filter(|meta| meta.done.is_none())
+            .map(|m| m.entry.seq)
+            .collect();
+        self.finish_unowed(owed.into_iter(), now);
+    }
+
+    /// What of these no session is owed any more becomes history.
+    pub(in crate::mailbox) fn finish_unowed(
+        &mut self,
+        seqs: impl Iterator<Item = Seq>,
+        now: Timestamp,
+    ) {
+        let mut finished = false;
+        for seq in seqs {
+            let Some(meta) = self.metas.get_mut(&seq) else {
+                continue;
+            };
+            if meta.done.is_none() && !self.sessions.values().any(|row| row.owes(&meta.entry, now))
+            {
+                meta.done = Some(now);
+                self.changes.metas.insert(seq);
+                finished = true;
+            }
+        }
+        if finished {
+            self.due_at(now.plus(self.history));
+        }
+    }
+
+    /// When an entry is to be removed: at its expiry, or after its time as history.
+    pub(in crate::mailbox) fn gone_at(&self, meta: &Meta) -> Timestamp {
+        let history = meta
+            .done
+            .map_or(Timestamp::NEVER, |done| done.plus(self.history));
+        meta.entry.expires.min(history)
+    }
+
+    pub(in crate::mailbox) fn due_at(&mut self, at: Timestamp) {
+        if self.due.is_none_or(|due| at < due) {
+            self.due = Some(at);
+            self.changes.head = true;
+        }
+    }
+}
