@@ -86,10 +86,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         Arc::new(Devices(directory.clone())),
         broker_settings(&config),
     );
-    let bridge = bridge(
-        &config, &public, &trusted, &directory, &mailbox, &broker, &clock,
-    )
-    .await?;
+    let bridge = bridge(&config, &public, &trusted, &directory, &mailbox, &clock).await?;
     let accounts = Accounts::new(
         directory.clone(),
         Arc::clone(&mailbox),
@@ -215,13 +212,11 @@ async fn bridge(
     trusted: &TrustedProxies,
     directory: &Directory,
     mailbox: &Arc<EmbeddedMailbox>,
-    broker: &Broker,
     clock: &Clock,
 ) -> anyhow::Result<Bridge> {
     let mut fresh = [0; 32];
     getrandom::fill(&mut fresh).context("the system has no random numbers")?;
     let sealing = SealingKey::new(directory.server_secret("message-url", fresh).await?);
-    let broker = broker.clone();
     let former = config
         .public_url_former
         .iter()
@@ -243,7 +238,6 @@ async fn bridge(
         directory.clone(),
         Arc::clone(mailbox),
         sealing,
-        Arc::new(move |user, envelope| broker.publish_transient(user, envelope)),
         Arc::clone(clock),
         settings,
     ))

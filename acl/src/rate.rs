@@ -58,6 +58,12 @@ impl Cell {
     pub fn is_idle(&self, now: Timestamp) -> bool {
         self.full_at_micros <= now.as_millis().saturating_mul(1_000)
     }
+
+    /// Microseconds since the epoch from which on forgetting it changes nothing: the later, the more
+    /// was counted lately.
+    pub fn full_at_micros(&self) -> u64 {
+        self.full_at_micros
+    }
 }
 
 #[cfg(test)]
@@ -78,6 +84,8 @@ mod tests {
         assert_eq!(cell.count(limit, now), Ok(()));
         assert_eq!(cell.count(limit, now.plus(Duration::from_secs(1))), Ok(()));
         assert!(!cell.is_idle(now) && cell.is_idle(now.plus(Duration::from_secs(9))));
+        let whole = now.plus(Duration::from_secs(4));
+        assert_eq!(cell.full_at_micros(), whole.as_millis() * 1_000);
     }
 
     proptest! {

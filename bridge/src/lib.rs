@@ -11,22 +11,17 @@ pub use message::SealingKey;
 pub use push::router;
 
 use belfry_edge::TrustedProxies;
-use belfry_protocol::envelope::Envelope;
-use belfry_protocol::id::UserId;
 use belfry_protocol::time::Timestamp;
 use belfry_store::directory::Directory;
 use belfry_store::mailbox::embedded::EmbeddedMailbox;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Publishes a `TTL: 0` notification to who is connected now.
-pub type PublishTransient = Arc<dyn Fn(UserId, &Envelope) + Send + Sync>;
-
 /// What the bridge is told at its start.
 pub struct Settings {
-    /// What message URLs begin with, and the first audience that VAPID tokens may name.
+    /// What message URLs begin with; VAPID tokens name its origin.
     pub public_url: String,
-    /// Origins of former public URLs, whose VAPID tokens stay good.
+    /// Former public URLs, whose VAPID tokens stay good.
     pub public_url_former: Vec<String>,
     /// The longest TTL; a longer one is capped.
     pub ttl_max: Duration,
@@ -44,10 +39,11 @@ struct Inner {
     directory: Directory,
     mailbox: Arc<EmbeddedMailbox>,
     sealing: SealingKey,
-    publish_transient: PublishTransient,
     clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     rates: limits::Rates,
     uses: push::Uses,
+    /// The origins that a VAPID token may name.
+    audiences: Vec<String>,
     settings: Settings,
 }
 
@@ -57,20 +53,21 @@ impl Bridge {
         directory: Directory,
         mailbox: Arc<EmbeddedMailbox>,
         sealing: SealingKey,
-        publish_transient: PublishTransient,
         clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
         settings: Settings,
     ) -> Self {
         let rates = limits::Rates::new(settings.limits);
         let uses = push::Uses::default();
+        let urls = std::iter::once(&settings.public_url).chain(&settings.public_url_former);
+        let audiences = vapid::audiences(urls);
         Self(Arc::new(Inner {
             directory,
             mailbox,
             sealing,
-            publish_transient,
             clock,
             rates,
             uses,
+            audiences,
             settings,
         }))
     }

@@ -7,10 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use belfry_protocol::id::UserId;
 use belfry_protocol::time::Timestamp;
-use belfry_store::mailbox::Seq;
-
-/// Bytes in a message URL: user (16), seq (8), expiry (8) and the tag (16).
-pub(crate) const SEALED_BYTES: usize = 48;
+use belfry_store::mailbox::{Accepted, Seq};
 
 /// The key of all message URLs. Losing it only ends withdrawing what was posted before.
 pub struct SealingKey(Aes256GcmSiv);
@@ -29,9 +26,24 @@ impl SealingKey {
         Self(Aes256GcmSiv::new(&key.into()))
     }
 
-    /// 64 characters. The nonce is fixed: what is sealed is never the same twice, and with a
+    /// What follows `/push/message/` for what was accepted. A `TTL: 0` message cannot be withdrawn:
+    /// its URL stands for nothing, and is made of its id, since a (user, 0, time) would be the same
+    /// for two endpoints of one user and link them.
+    pub(crate) fn url_of(&self, user: UserId, accepted: &Accepted) -> Option<String> {
+        let user = match accepted.seq {
+            Seq(0) => UserId::from_bytes(*accepted.id.as_bytes()),
+            _ => user,
+        };
+        self.seal(MessageRef {
+            user,
+            seq: accepted.seq,
+            expires: accepted.expires,
+        })
+    }
+
+    /// 64 characters: user (16 bytes), seq (8), expiry (8) and the tag (16), in base64url. The nonce is fixed: what is sealed is never the same twice, and with a
     /// synthetic IV (RFC 8452) a repetition would show only that it is one.
-    pub(crate) fn seal(&self, message: MessageRef) -> Option<String> {
+    fn seal(&self, message: MessageRef) -> Option<String> {
         let mut plain = [0; 32];
         plain[..16].copy_from_slice(message.user.as_bytes());
         plain[16..24].copy_from_slice(&message.seq.0.to_be_bytes());

@@ -1,16 +1,13 @@
 //! `POST /push/{secret}` (RFC 8030 §5) and `DELETE` of what came of it (§7.3).
 
 use crate::limits::Poster;
-use crate::message::{MessageRef, SEALED_BYTES};
+use crate::message::MessageRef;
 use crate::vapid::{self, NotProven, SiteKey};
 use crate::{Bridge, Inner};
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use belfry_edge::{ApiError, ClientAddress, Path};
+use belfry_edge::{ApiError, ClientAddress, Path, read_body};
 use belfry_protocol::body::check_structure;
 use belfry_protocol::envelope::Envelope;
 use belfry_protocol::id::{NotificationId, PermissionId, UserId};
@@ -22,7 +19,6 @@ use belfry_protocol::time::Timestamp;
 use belfry_store::directory::{Directory, Endpoint, PermissionState};
 use belfry_store::mailbox::command::Idempotency;
 use belfry_store::mailbox::{Accept, Accepted, Command, Mailbox as _, Outcome, Refusal};
-use bytes::Bytes;
 use std::collections::HashMap;
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
@@ -75,15 +71,11 @@ async fn push(
     Path(secret): Path<String>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let accepted = bridge.0.push(&secret, request).await;
-    match &accepted {
-        Ok(_) => metrics::counter!("belfry_accepted_total").increment(1),
-        Err(error) => {
-            metrics::counter!("belfry_refused_total", "reason" => error.kind().to_owned())
-                .increment(1)
-        }
+    let answer = bridge.0.push(&secret, request).await;
+    if let Err(error) = &answer {
+        metrics::counter!("belfry_refused_total", "reason" => error.kind().to_owned()).increment(1);
     }
-    accepted
+    answer
 }
 
 /// Takes a notification back from every device that does not have it yet (RFC 8030 §7.3).
@@ -162,9 +154,12 @@ fn header<T: FromStr<Err = belfry_protocol::push::InvalidHeader>>(
 }
 
 fn encoding(headers: &HeaderMap) -> Result<ContentEncoding, ApiError> {
-    let value = headers
-        .get(header::CONTENT_ENCODING)
-        .and_then(|value| value.to_str().ok());
+    let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
+    // One body has one encoding: a list is as wrong as none.
+    let value = match (values.next(), values.next()) {
+        (Some(only), None) => only.to_str().ok(),
+        _ => None,
+    };
     value
         .and_then(|value| value.trim().parse().ok())
         .ok_or_else(|| {
@@ -183,7 +178,13 @@ impl Inner {
         let endpoint = self.endpoint(secret).await?;
         let (parts, body) = request.into_parts();
         let headers = Headers::read(&parts.headers)?;
-        let body = read_body(body).await?;
+        let body = read_body(body, BODY_BYTES_MAX, "shorten what you encrypt").await?;
+        if body.is_empty() {
+            return Err(ApiError::malformed(
+                "body",
+                "the body is empty; send the encrypted notification",
+            ));
+        }
         check_structure(headers.encoding, &body)
             .map_err(|problem| ApiError::malformed("body", problem.to_string()))?;
         let now = (self.clock)();
@@ -205,7 +206,7 @@ impl Inner {
         if let Some(key) = idempotency
             && let Some(first) = self.mailbox.idempotent(user, permission, key).await?
         {
-            return self.created(user, &first, now);
+            return self.created(user, &first);
         }
         self.rates.count(user, permission, poster, now)?;
         let envelope = Envelope {
@@ -219,9 +220,6 @@ impl Inner {
             encoding: headers.encoding,
             body,
         };
-        if ttl.as_secs() == 0 {
-            return self.publish_transient(user, &envelope, endpoint.state);
-        }
         let accept = Accept {
             user,
             envelope,
@@ -232,9 +230,10 @@ impl Inner {
                 if accepted.repeated {
                     self.rates.refund(user, permission, poster);
                 } else {
+                    metrics::counter!("belfry_accepted_total").increment(1);
                     self.uses.count(user, permission, now);
                 }
-                self.created(user, &accepted, now)
+                self.created(user, &accepted)
             }
             _ => Err(ApiError::unavailable()),
         }
@@ -261,27 +260,32 @@ impl Inner {
         now: Timestamp,
     ) -> Result<Option<SiteKey>, ApiError> {
         let restricted = endpoint.application_server_key.as_ref();
-        let Some(value) = headers.get(header::AUTHORIZATION) else {
-            return match restricted {
-                None => Ok(None),
-                Some(_) => {
-                    let detail = "this permission takes posts of one VAPID key alone (RFC 8292 §4)";
-                    Err(ApiError::new(StatusCode::UNAUTHORIZED, "vapid", detail)
-                        .at("Authorization")
-                        .asking_for("vapid"))
-                }
-            };
+        let unproven = |detail: &str| {
+            ApiError::new(StatusCode::UNAUTHORIZED, "vapid", detail)
+                .at("Authorization")
+                .asking_for("vapid")
         };
         let forbidden = |detail: String| {
             ApiError::new(StatusCode::FORBIDDEN, "vapid", detail).at("Authorization")
         };
-        let text = value
-            .to_str()
-            .map_err(|_| forbidden(NotProven::Scheme.to_string()))?;
-        let mut audiences = vec![self.settings.public_url.clone()];
-        audiences.extend(self.settings.public_url_former.iter().cloned());
-        let key =
-            vapid::verify(text, &audiences, now).map_err(|error| forbidden(error.to_string()))?;
+        let mut values = headers.get_all(header::AUTHORIZATION).iter();
+        let value = match (values.next(), values.next()) {
+            (None, _) if restricted.is_none() => return Ok(None),
+            (None, _) => {
+                let detail = "this permission takes posts of one VAPID key alone (RFC 8292 §4)";
+                return Err(unproven(detail));
+            }
+            (Some(only), None) => only,
+            (Some(_), Some(_)) => {
+                let detail = "Authorization stands there more than once";
+                return Err(ApiError::malformed("Authorization", detail));
+            }
+        };
+        let text = value.to_str().unwrap_or_default();
+        let key = vapid::verify(text, &self.audiences, now).map_err(|error| match error {
+            NotProven::Scheme => unproven(&error.to_string()),
+            error => forbidden(error.to_string()),
+        })?;
         match restricted {
             Some(only) if *only != key.0 => Err(forbidden(
                 "this permission is for another VAPID key".to_owned(),
@@ -290,48 +294,16 @@ impl Inner {
         }
     }
 
-    fn publish_transient(
-        &self,
-        user: UserId,
-        envelope: &Envelope,
-        state: PermissionState,
-    ) -> Result<Response, ApiError> {
-        // A muted permission's message is never shown nor kept, so there is nobody to publish it to.
-        if state == PermissionState::Allowed {
-            (self.publish_transient)(user, envelope);
-        }
-        // Sealed, it would be the same for two endpoints of one user at one moment, and link them.
-        let nothing = URL_SAFE_NO_PAD.encode(random::<SEALED_BYTES>()?);
-        self.answer(&nothing, 0)
-    }
-
-    fn created(
-        &self,
-        user: UserId,
-        accepted: &Accepted,
-        now: Timestamp,
-    ) -> Result<Response, ApiError> {
-        let message = MessageRef {
-            user,
-            seq: accepted.seq,
-            expires: accepted.expires,
-        };
-        let sealed = self
-            .sealing
-            .seal(message)
-            .ok_or_else(ApiError::unavailable)?;
-        let ttl = accepted.expires.since(now).as_millis().div_ceil(1_000);
-        self.answer(&sealed, u32::try_from(ttl).unwrap_or(u32::MAX))
-    }
-
-    /// 201, with the message URL that ends so and the seconds that the message may wait.
-    fn answer(&self, message: &str, ttl: u32) -> Result<Response, ApiError> {
-        let location = format!("{}/push/message/{message}", self.settings.public_url);
+    /// 201, with the message URL and the seconds that the message may wait.
+    fn created(&self, user: UserId, accepted: &Accepted) -> Result<Response, ApiError> {
+        let url = self.sealing.url_of(user, accepted);
+        let url = url.ok_or_else(ApiError::unavailable)?;
+        let location = format!("{}/push/message/{url}", self.settings.public_url);
         let location = HeaderValue::from_str(&location).map_err(|_| ApiError::unavailable())?;
-        let ttl = HeaderValue::from(ttl);
+        let ttl = accepted.expires.since(accepted.sent).as_secs();
         let headers = [
             (header::LOCATION, location),
-            (HeaderName::from_static("ttl"), ttl),
+            (HeaderName::from_static("ttl"), HeaderValue::from(ttl)),
         ];
         Ok((StatusCode::CREATED, headers).into_response())
     }
@@ -340,23 +312,6 @@ impl Inner {
         let mut outcomes = self.mailbox.apply(vec![command]).await;
         Ok(outcomes.pop().unwrap_or(Err(Refusal::Unavailable))?)
     }
-}
-
-/// At most 4096 bytes; what is longer is refused without reading on.
-async fn read_body(body: Body) -> Result<Bytes, ApiError> {
-    let bytes = axum::body::to_bytes(body, BODY_BYTES_MAX)
-        .await
-        .map_err(|_| {
-            let detail = "the body is more than 4096 bytes; shorten what you encrypt";
-            ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail).at("body")
-        })?;
-    if bytes.is_empty() {
-        return Err(ApiError::malformed(
-            "body",
-            "the body is empty; send the encrypted notification",
-        ));
-    }
-    Ok(bytes)
 }
 
 fn random<const N: usize>() -> Result<[u8; N], ApiError> {

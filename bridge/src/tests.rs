@@ -8,14 +8,13 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use belfry_protocol::id::PermissionId;
+use belfry_protocol::id::{PermissionId, UserId};
 use belfry_protocol::secret::Secret;
 use belfry_store::directory::{NewPermission, Permission, PermissionState};
-use belfry_store::mailbox::{Command, HistoryRange, Mailbox as _, MailboxLimits, Seq};
+use belfry_store::mailbox::{Command, Commit, HistoryRange, Mailbox as _, MailboxLimits, Seq};
 use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::{Signature, SigningKey};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tower::ServiceExt as _;
 
 const START: u64 = 1_800_000_000_000;
@@ -28,7 +27,8 @@ struct Site {
     directory: Directory,
     mailbox: Arc<EmbeddedMailbox>,
     now: Arc<AtomicU64>,
-    transient: Arc<Mutex<Vec<Envelope>>>,
+    /// Published without being stored.
+    transient: Arc<AtomicUsize>,
     _folder: tempfile::TempDir,
 }
 
@@ -107,20 +107,24 @@ impl Site {
         let reading = Arc::clone(&now);
         let clock: Arc<dyn Fn() -> Timestamp + Send + Sync> =
             Arc::new(move || Timestamp::from_millis(reading.load(Ordering::SeqCst)));
+        let transient = Arc::new(AtomicUsize::new(0));
+        let published = Arc::clone(&transient);
         let mailbox = EmbeddedMailbox::open(
             &folder.path().join("mailbox"),
             MailboxLimits::default(),
             Arc::clone(&clock),
-            Box::new(|_| {}),
+            Box::new(move |commits| {
+                let once = commits
+                    .iter()
+                    .filter(|commit| matches!(commit, Commit::Transient { .. }));
+                published.fetch_add(once.count(), Ordering::SeqCst);
+            }),
         );
         let mailbox = Arc::new(mailbox.unwrap());
-        let transient = Arc::new(Mutex::new(Vec::new()));
-        let published = Arc::clone(&transient);
         let bridge = Bridge::new(
             directory.clone(),
             Arc::clone(&mailbox),
             SealingKey::new([9; 32]),
-            Arc::new(move |_, envelope| published.lock().unwrap().push(envelope.clone())),
             clock,
             Settings {
                 public_url: "https://push.example".to_owned(),
@@ -263,6 +267,9 @@ async fn each_fault_has_its_status_and_names_its_field() {
     check(&[(encoding, "absent")], body(1), 415, encoding).await;
     check(&[(encoding, "gzip")], body(1), 415, encoding).await;
     check(&[(encoding, "aesgcm")], body(1), 415, encoding).await;
+    check(&[(encoding, "crypto-box, gzip")], body(1), 415, encoding).await;
+    let twice = [(encoding, "crypto-box"), (encoding, "aes128gcm")];
+    check(&twice, body(1), 415, encoding).await;
     check(&[(encoding, "aes128gcm")], body(1), 400, "body").await;
     check(&[], Vec::new(), 400, "body").await;
     check(&[], vec![0; 167], 400, "body").await;
@@ -274,6 +281,24 @@ async fn each_fault_has_its_status_and_names_its_field() {
         "Authorization",
     )
     .await;
+    let good = vapid(&key(7));
+    let twice = [("Authorization", &*good), ("Authorization", &*good)];
+    check(&twice, body(1), 400, "Authorization").await;
+    for draft in ["WebPush a.b.c", "Bearer abc", "vapid"] {
+        check(&[("Authorization", draft)], body(1), 401, "Authorization").await;
+    }
+    for ttl in ["", "+5", "1e3", "1.5", "five", "99999999999999999999999 "] {
+        let huge = ttl.starts_with('9');
+        let answer = site
+            .post(1, &[("TTL", ttl)], if huge { Vec::new() } else { body(1) })
+            .await;
+        assert_eq!(answer.status, 400, "{ttl}");
+        assert_eq!(
+            answer.problem["field"],
+            if huge { "body" } else { "TTL" },
+            "{ttl}"
+        );
+    }
     assert_eq!(site.stored().await, 0);
     assert_eq!(site.post(1, &[], vec![0; 4096]).await.status, 201);
     assert_eq!(site.stored().await, 1);
@@ -351,6 +376,64 @@ async fn a_repeat_has_the_first_answer_and_costs_nothing() {
 }
 
 #[tokio::test]
+async fn what_may_not_wait_is_refused_and_repeated_like_any_other() {
+    let site = Site::new().await;
+    let once = [("TTL", "0"), ("Idempotency-Key", "one")];
+    let first = site.post(1, &once, body(1)).await;
+    site.now.fetch_add(5_000, Ordering::SeqCst);
+    for _ in 0..BURST * 2 {
+        let again = site.post(1, &once, body(1)).await;
+        assert_eq!((again.status.as_u16(), again.header("ttl")), (201, "0"));
+        assert_eq!(again.message(), first.message());
+    }
+    assert_eq!(site.post(1, &once, body(2)).await.status, 422);
+    let block = |blocked| Command::BlockSite {
+        site: SITE.parse().unwrap(),
+        blocked,
+    };
+    site.command(block(true)).await;
+    assert_eq!(site.transient.load(Ordering::SeqCst), 1);
+    assert_eq!(site.post(1, &[("TTL", "0")], body(1)).await.status, 403);
+    site.command(block(false)).await;
+    // The mailbox has the last word, whatever the directory's cache says.
+    let revoke = Command::Revoke {
+        user: user(),
+        permission: PermissionId::from_bytes([1; 16]),
+    };
+    site.command(revoke).await;
+    assert_eq!(site.post(1, &[("TTL", "0")], body(1)).await.status, 410);
+}
+
+#[tokio::test]
+async fn a_repeat_names_the_first_ttl() {
+    let site = Site::new().await;
+    let named = [("TTL", "60"), ("Idempotency-Key", "one")];
+    assert_eq!(site.post(1, &named, body(1)).await.header("ttl"), "60");
+    site.now.fetch_add(10_000, Ordering::SeqCst);
+    assert_eq!(site.post(1, &named, body(1)).await.header("ttl"), "60");
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_not_too_large() {
+    let site = Site::new().await;
+    let check = async |pieces: Vec<Result<Vec<u8>, std::io::Error>>, status: u16| {
+        let request = Request::post(format!("/push/{}", secret(1).expose()))
+            .header("TTL", "60")
+            .header("Content-Encoding", "crypto-box")
+            .body(Body::from_stream(futures_util::stream::iter(pieces)))
+            .unwrap();
+        let response = site.router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status().as_u16(), status);
+    };
+    let broken = || Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset));
+    check(vec![Ok(vec![1; 100]), Ok(vec![1; 68])], 201).await;
+    check(vec![Ok(vec![1; 168]), broken()], 400).await;
+    // Refused as soon as it is too much: the rest is not read.
+    check(vec![Ok(vec![1; 4096]), Ok(vec![1; 1]), broken()], 413).await;
+    assert_eq!(site.stored().await, 1);
+}
+
+#[tokio::test]
 async fn beyond_the_rate_it_says_when_to_come_back() {
     let site = Site::new().await;
     for number in 0..BURST {
@@ -411,8 +494,10 @@ async fn without_a_ttl_it_goes_out_once_and_its_url_links_nothing() {
     let first = site.post(1, &[("TTL", "0")], body(1)).await;
     let second = site.post(2, &[("TTL", "0")], body(2)).await;
     assert_eq!((first.status.as_u16(), first.header("ttl")), (201, "0"));
-    assert_eq!(site.transient.lock().unwrap().len(), 2);
-    assert_eq!(site.stored().await, 0);
+    // A stored one, after whose answer the listener has been told of those before it.
+    assert_eq!(site.post(1, &[], body(3)).await.status, 201);
+    assert_eq!(site.transient.load(Ordering::SeqCst), 2);
+    assert_eq!(site.stored().await, 1);
     assert_eq!(
         site.ask("DELETE", first.message(), &[], Vec::new())
             .await

@@ -6,6 +6,7 @@ use belfry_protocol::time::Timestamp;
 use p256::ecdsa::signature::Verifier as _;
 use p256::ecdsa::{Signature, VerifyingKey};
 use serde::Deserialize;
+use url::Url;
 
 /// Longest Authorization header looked at: tokens of the libraries are about 300 bytes.
 const HEADER_BYTES_MAX: usize = 4_096;
@@ -19,7 +20,9 @@ pub(crate) struct SiteKey(pub(crate) Vec<u8>);
 /// Why a token proves nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotProven {
-    #[error("Authorization is `vapid t=…, k=…` (RFC 8292 §3)")]
+    #[error(
+        "Authorization is `vapid t=…, k=…` (RFC 8292 §3); `WebPush` with Crypto-Key was a draft, update the library"
+    )]
     Scheme,
     #[error("k is an uncompressed P-256 point, base64url")]
     Key,
@@ -85,10 +88,8 @@ pub(crate) fn verify(
     verifying
         .verify(signed.as_bytes(), &signature)
         .map_err(|_| NotProven::Signature)?;
-    if !audiences
-        .iter()
-        .any(|audience| *audience == claims.aud.trim_end_matches('/'))
-    {
+    let audience = origin(&claims.aud).ok_or(NotProven::Audience)?;
+    if !audiences.contains(&audience) {
         return Err(NotProven::Audience);
     }
     let now = now.as_millis() / 1_000;
@@ -101,6 +102,20 @@ pub(crate) fn verify(
         return Err(NotProven::Expiry);
     }
     Ok(SiteKey(key))
+}
+
+/// The origin that a URL consists of (RFC 6454 §6.2), so that `https://Push.Example:443/` is
+/// `https://push.example`; nothing for one with a path, a query or a user.
+fn origin(text: &str) -> Option<String> {
+    let url = Url::parse(text).ok()?;
+    let bare = url.path() == "/" && url.query().is_none() && url.username().is_empty();
+    (bare && url.origin().is_tuple()).then(|| url.origin().ascii_serialization())
+}
+
+/// The audiences that name this server, from its public URLs, which may have a path.
+pub(crate) fn audiences(public_urls: impl Iterator<Item = impl AsRef<str>>) -> Vec<String> {
+    let urls = public_urls.filter_map(|url| Url::parse(url.as_ref()).ok());
+    urls.map(|url| url.origin().ascii_serialization()).collect()
 }
 
 fn decode(text: &str) -> Option<Vec<u8>> {
@@ -138,7 +153,8 @@ mod tests {
     }
 
     fn check(header: &str, expected: Result<(), NotProven>) {
-        let audiences = ["https://push.example".to_owned()];
+        let audiences =
+            audiences(["https://Push.Example:443/base", "http://old.example:8080"].iter());
         let result = verify(header, &audiences, Timestamp::from_millis(NOW * 1_000));
         assert_eq!(result.map(|_| ()), expected, "{header}");
     }

@@ -6,17 +6,14 @@ use crate::directory::DeviceDirectory;
 use crate::hub::Hub;
 use crate::inbox::CloseCause;
 use crate::mailbox::AnyMailbox;
-use crate::notice::{Live, Notice};
+use crate::notice::Notice;
 use crate::presence::Presence;
 use crate::settings::Settings;
 use crate::settle::Settler;
-use belfry_protocol::envelope::Envelope;
 use belfry_protocol::event::Event;
 use belfry_protocol::id::{DeviceId, PermissionId, UserId};
 use belfry_protocol::shard::BUCKETS;
-use belfry_protocol::topic::Topic;
 use belfry_store::mailbox::Mailbox;
-use bytes::Bytes;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -87,23 +84,6 @@ impl Broker {
     /// Tells the user's connected devices of a change, at QoS 0.
     pub fn publish_event(&self, user: UserId, event: &Event) {
         self.0.hub.publish_event(user, event);
-    }
-
-    /// Publishes a `TTL: 0` notification once, at QoS 0, to the devices connected and not held now.
-    pub fn publish_transient(&self, user: UserId, envelope: &Envelope) {
-        self.0.hub.publish(Notice::Live {
-            user,
-            message: Live {
-                topic: Topic::Notification(envelope.permission),
-                properties: Bytes::new(),
-                payload: envelope.to_json(None).into(),
-                publisher: None,
-                retain: false,
-                at_least_once: false,
-                urgency: Some(envelope.urgency),
-                expires: None,
-            },
-        });
     }
 
     /// Ends the connection of a device, if it has one.

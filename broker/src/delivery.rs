@@ -35,6 +35,15 @@ pub(crate) enum Verdict {
     Behind,
 }
 
+/// What the mailbox has as settled by a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settled {
+    /// Everything up to here, save `holes`.
+    pub(crate) acked: Seq,
+    /// Ascending.
+    pub(crate) holes: Vec<Seq>,
+}
+
 /// One session's way through the log.
 #[derive(Debug, Clone)]
 pub(crate) struct Delivery {
@@ -200,6 +209,24 @@ impl Delivery {
         self.view.holes.sort_unstable();
         self.view.holes.dedup();
         self.view.acked = seq;
+    }
+
+    /// Takes over what the mailbox has as settled. What this connection settled may not be there yet,
+    /// and what came over HTTP is not here yet: an entry is owed where both say so.
+    pub(crate) fn adopt(&mut self, settled: &Settled) {
+        let open =
+            |acked: Seq, holes: &[Seq], seq: Seq| seq > acked || holes.binary_search(&seq).is_ok();
+        let view = &mut self.view;
+        let acked = view.acked.max(settled.acked);
+        let mut holes: Vec<Seq> = view.holes.iter().chain(&settled.holes).copied().collect();
+        holes.retain(|seq| {
+            *seq <= acked
+                && open(view.acked, &view.holes, *seq)
+                && open(settled.acked, &settled.holes, *seq)
+        });
+        holes.sort_unstable();
+        holes.dedup();
+        (view.acked, view.holes) = (acked, holes);
     }
 
     /// What a message that is never stored is to this session.

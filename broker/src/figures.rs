@@ -54,7 +54,7 @@ impl Drop for Connected {
     }
 }
 
-/// An entry was written to a device for the first time on its connection.
+/// A first device has settled a notification.
 pub(crate) fn delivered(sent: Timestamp, now: Timestamp) {
     counter!("belfry_delivered_total").increment(1);
     histogram!("belfry_delivery_seconds").record(now.since(sent).as_secs_f64());

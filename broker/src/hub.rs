@@ -5,9 +5,11 @@
 //! another bus can carry it to the node where the user is.
 
 use crate::bus::{Bus, Channel};
+use crate::connection::wall_clock;
 use crate::inbox::{CloseCause, Inbox};
 use crate::notice::{Live, Notice};
 use crate::presence::{Presence, Situation};
+use belfry_protocol::envelope::Envelope;
 use belfry_protocol::event::Event;
 use belfry_protocol::id::{DeviceId, UserId};
 use belfry_protocol::shard::{BUCKETS, bucket};
@@ -83,6 +85,22 @@ impl Hub {
 
     fn committed(&self, commit: Commit) {
         let notice = match commit {
+            Commit::Delivered { sent } => {
+                crate::figures::delivered(sent, wall_clock());
+                return;
+            }
+            Commit::Transient { user, envelope } => transient(user, &envelope),
+            Commit::Acknowledged {
+                user,
+                device,
+                acked,
+                holes,
+            } => Notice::Acknowledged {
+                user,
+                device,
+                acked,
+                holes,
+            },
             Commit::Stored {
                 user,
                 entry,
@@ -217,6 +235,23 @@ fn event(user: UserId, event: &Event) -> Notice {
             retain: false,
             at_least_once: false,
             urgency: None,
+            expires: None,
+        },
+    }
+}
+
+/// A `TTL: 0` notification: once, at QoS 0, to the devices connected and not held now.
+fn transient(user: UserId, envelope: &Envelope) -> Notice {
+    Notice::Live {
+        user,
+        message: Live {
+            topic: Topic::Notification(envelope.permission),
+            properties: Bytes::new(),
+            payload: envelope.to_json(None).into(),
+            publisher: None,
+            retain: false,
+            at_least_once: false,
+            urgency: Some(envelope.urgency),
             expires: None,
         },
     }

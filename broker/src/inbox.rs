@@ -4,6 +4,7 @@
 //! it holds when the connection falls behind. A full inbox drops what comes and remembers only how
 //! far the log has got, since the mailbox has it all.
 
+use crate::delivery::Settled;
 use crate::notice::Notice;
 use crate::presence::Presence;
 use belfry_protocol::id::{DeviceId, PermissionId};
@@ -45,6 +46,7 @@ struct State {
     head: Seq,
     close: Option<CloseCause>,
     forget: Vec<PermissionId>,
+    acknowledged: Option<Settled>,
     presence: Presence,
     situation_changed: bool,
 }
@@ -60,6 +62,8 @@ pub(crate) struct Mail {
     pub(crate) close: Option<CloseCause>,
     /// Exact filters that are to go.
     pub(crate) forget: Vec<PermissionId>,
+    /// What was acknowledged over HTTP.
+    pub(crate) acknowledged: Option<Settled>,
     /// The presence of a device of the user changed.
     pub(crate) situation_changed: bool,
 }
@@ -75,6 +79,7 @@ impl Inbox {
                 head: Seq(0),
                 close: None,
                 forget: Vec::new(),
+                acknowledged: None,
                 presence: Presence::default(),
                 situation_changed: false,
             }),
@@ -96,6 +101,7 @@ impl Inbox {
             head: state.head,
             close: state.close,
             forget: std::mem::take(&mut state.forget),
+            acknowledged: state.acknowledged.take(),
             situation_changed: std::mem::take(&mut state.situation_changed),
         }
     }
@@ -116,6 +122,21 @@ impl Inbox {
                 if !state.forget.contains(permission) {
                     state.forget.push(*permission);
                 }
+            }
+            Notice::Acknowledged {
+                device,
+                acked,
+                holes,
+                ..
+            } => {
+                if *device != self.device {
+                    return;
+                }
+                // The later one knows all that the earlier one did.
+                state.acknowledged = Some(Settled {
+                    acked: *acked,
+                    holes: holes.clone(),
+                });
             }
             Notice::Stored { .. } | Notice::Live { .. } => {
                 let seq = match &**notice {

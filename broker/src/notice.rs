@@ -6,7 +6,7 @@ use belfry_protocol::id::{DeviceId, PermissionId, UserId};
 use belfry_protocol::push::Urgency;
 use belfry_protocol::time::Timestamp;
 use belfry_protocol::topic::Topic;
-use belfry_store::mailbox::Entry;
+use belfry_store::mailbox::{Entry, Seq};
 use bytes::Bytes;
 
 /// "Look now", with what there is to see.
@@ -26,15 +26,23 @@ pub(crate) enum Notice {
         user: UserId,
         permission: PermissionId,
     },
+    /// A device acknowledged over HTTP; what its session has settled is now this.
+    Acknowledged {
+        user: UserId,
+        device: DeviceId,
+        acked: Seq,
+        holes: Vec<Seq>,
+    },
 }
 
 impl Notice {
     /// Whose connections it is for.
     pub(crate) fn user(&self) -> UserId {
         match self {
-            Self::Stored { user, .. } | Self::Live { user, .. } | Self::Forget { user, .. } => {
-                *user
-            }
+            Self::Stored { user, .. }
+            | Self::Live { user, .. }
+            | Self::Forget { user, .. }
+            | Self::Acknowledged { user, .. } => *user,
         }
     }
 
@@ -44,6 +52,7 @@ impl Notice {
             Self::Stored { entry, .. } => entry.payload.len(),
             Self::Live { message, .. } => message.payload.len() + message.properties.len(),
             Self::Forget { .. } => 0,
+            Self::Acknowledged { holes, .. } => holes.len() * size_of::<Seq>(),
         }
     }
 }

@@ -1,11 +1,14 @@
 //! axum's extractors, refusing with problem details.
 
-use crate::ApiError;
+use crate::{ApiError, read_body};
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
+
+/// Bytes of a JSON body: a list of a thousand ids, twice over.
+const JSON_BYTES_MAX: usize = 64 * 1024;
 
 /// A JSON body.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +26,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        let body = read_body(body, JSON_BYTES_MAX, "send less").await?;
+        let request = Request::from_parts(parts, body.into());
         match axum::Json::from_request(request, state).await {
             Ok(axum::Json(value)) => Ok(Self(value)),
             Err(rejection) => Err(match rejection {

@@ -6,7 +6,7 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use std::any::Any;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::cors::{Any as AnyOrigin, CorsLayer};
+use tower_http::cors::{AllowHeaders, Any as AnyOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 
 /// Lets pages of any origin call, without credentials: only bearer tokens count.
@@ -20,7 +20,8 @@ pub fn cors() -> CorsLayer {
             Method::PATCH,
             Method::DELETE,
         ])
-        .allow_headers(AnyOrigin)
+        // A wildcard would leave Authorization out (Fetch §3.3.7).
+        .allow_headers(AllowHeaders::mirror_request())
         .expose_headers([
             header::LOCATION,
             header::ETAG,

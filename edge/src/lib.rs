@@ -3,10 +3,12 @@
 
 pub mod address;
 pub mod auth;
+pub mod body;
 pub mod error;
 pub mod extract;
 pub mod layers;
 
 pub use address::{AddressKey, ClientAddress, TrustedProxies};
+pub use body::read_body;
 pub use error::ApiError;
 pub use extract::{Json, Path, Query};

@@ -5,12 +5,13 @@ mod device;
 
 use super::*;
 use crate::directory::{BoxFuture, Unavailable};
-use belfry_protocol::envelope::Notification;
+use belfry_protocol::envelope::{Envelope, Notification};
 use belfry_protocol::id::NotificationId;
 use belfry_protocol::push::{ContentEncoding, Urgency};
 use belfry_protocol::time::Timestamp;
 use belfry_store::mailbox::embedded::EmbeddedMailbox;
 use belfry_store::mailbox::{Accept, Command, CommitListener, MailboxLimits, Outcome, Seq};
+use bytes::Bytes;
 use device::{Device, Packet, Via};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -73,22 +74,29 @@ impl Server {
     async fn start(settings: Settings) -> Self {
         let hub = Hub::start();
         let listener = hub.commit_listener();
-        Self::start_with(hub, listener, settings).await
+        Self::start_with(hub, listener, settings, MailboxLimits::default()).await
+    }
+
+    async fn start_limited(limits: MailboxLimits) -> Self {
+        let hub = Hub::start();
+        let listener = hub.commit_listener();
+        Self::start_with(hub, listener, Settings::default(), limits).await
     }
 
     async fn start_deaf(settings: Settings) -> Self {
-        Self::start_with(Hub::start(), Hub::start().commit_listener(), settings).await
+        let deaf = Hub::start().commit_listener();
+        Self::start_with(Hub::start(), deaf, settings, MailboxLimits::default()).await
     }
 
-    async fn start_with(hub: Hub, listener: CommitListener, settings: Settings) -> Self {
+    async fn start_with(
+        hub: Hub,
+        listener: CommitListener,
+        settings: Settings,
+        limits: MailboxLimits,
+    ) -> Self {
         let folder = TempDir::new().unwrap();
         let clock = || Timestamp::of(SystemTime::now());
-        let mailbox = EmbeddedMailbox::open(
-            folder.path(),
-            MailboxLimits::default(),
-            Arc::new(clock),
-            listener,
-        );
+        let mailbox = EmbeddedMailbox::open(folder.path(), limits, Arc::new(clock), listener);
         let mailbox = Arc::new(mailbox.unwrap());
         let broker = Broker::start(hub, Arc::clone(&mailbox), Arc::new(Everyone), settings);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -145,10 +153,25 @@ impl Server {
         self.post_as(number, Urgency::Normal).await
     }
 
+    /// With `TTL: 0`.
+    async fn post_once(&self, number: u64) -> Seq {
+        let envelope = Self::envelope(number, Urgency::High);
+        let expires = envelope.sent;
+        self.accept(Envelope {
+            expires,
+            ..envelope
+        })
+        .await
+    }
+
     async fn post_as(&self, number: u64, urgency: Urgency) -> Seq {
+        self.accept(Self::envelope(number, urgency)).await
+    }
+
+    async fn accept(&self, envelope: Envelope) -> Seq {
         let accept = Command::Accept(Box::new(Accept {
             user: user(),
-            envelope: Self::envelope(number, urgency),
+            envelope,
             idempotency: None,
         }));
         match self.apply(accept).await {
@@ -486,6 +509,65 @@ async fn a_held_entry_waits_for_its_release_with_its_own_lower_seq() {
 }
 
 #[tokio::test]
+async fn what_was_acknowledged_over_http_is_not_sent_any_more() {
+    let settings = Settings {
+        release: hold_normal_while_away,
+        ..Settings::default()
+    };
+    let server = Server::start(settings).await;
+    let mut one = server.subscribed(1, 4).await;
+    let presence = topic(&format!("d/{}/presence", device(1)));
+    one.publish(&presence, b"away", 1, 1, false).await;
+    assert_eq!(one.next().await.ack(), (4, 1, 0));
+    for number in 1..=3 {
+        server.post_as(number, Urgency::Normal).await;
+    }
+    let acknowledge = Command::Acknowledge {
+        user: user(),
+        device: device(1),
+        ids: vec![Server::envelope(2, Urgency::Normal).id],
+    };
+    server.apply(acknowledge).await;
+    // What comes later over the same bus is here, so the acknowledgement is too.
+    server.post_as(4, Urgency::High).await;
+    gets(&mut one, 4).await;
+    one.publish(&presence, b"active", 0, 0, false).await;
+    gets(&mut one, 1).await;
+    gets(&mut one, 3).await;
+    one.publish(&presence, b"active", 1, 2, false).await;
+    assert_eq!(one.next().await.ack(), (4, 2, 0), "and nothing else");
+}
+
+#[tokio::test]
+async fn a_full_private_space_tells_5_0_and_makes_room_for_3_1_1() {
+    let limits = MailboxLimits {
+        notifications: 8,
+        ..MailboxLimits::default()
+    };
+    let server = Server::start_limited(limits).await;
+    let mut absent = server.tcp(4).await;
+    absent.connect(1, false).await;
+    absent.subscribe(&[(&topic("x/#"), 1)], &[1]).await;
+    absent.disconnect().await;
+    let mut newer = server.tcp(5).await;
+    newer.connect(2, true).await;
+    for (id, reason) in [(1, 0), (2, 0), (3, 0x97)] {
+        newer
+            .publish(&topic("x/a"), &[id], 1, id.into(), false)
+            .await;
+        assert_eq!(newer.next().await.ack(), (4, id.into(), reason));
+    }
+    let mut older = server.tcp(4).await;
+    older.connect(3, true).await;
+    older.publish(&topic("x/a"), &[4], 1, 4, false).await;
+    assert_eq!(older.next().await.ack(), (4, 4, 0));
+    assert!(absent.reconnect(server.tcp, 1).await);
+    for expected in [2, 4] {
+        assert_eq!(&absent.next().await.payload()[..], [expected]);
+    }
+}
+
+#[tokio::test]
 async fn a_session_that_is_not_stored_gets_what_comes_while_it_is_there() {
     let server = Server::start(Settings::default()).await;
     server.post(1).await;
@@ -495,9 +577,7 @@ async fn a_session_that_is_not_stored_gets_what_comes_while_it_is_there() {
     server.post(2).await;
     let id = gets(&mut one, 2).await;
     one.puback(id).await;
-    server
-        .broker
-        .publish_transient(user(), &Server::envelope(9, Urgency::High));
+    server.post_once(9).await;
     let transient = one.next().await;
     assert_eq!(transient.qos(), 0);
     let read: Notification = serde_json::from_slice(&transient.payload()).unwrap();
@@ -536,50 +616,6 @@ async fn a_will_is_published_when_the_connection_is_lost() {
 }
 
 #[tokio::test]
-async fn websocket_devices_are_served_alike() {
-    let server = Server::start(Settings::default()).await;
-    for version in [4, 5] {
-        let mut one = Device::open(server.http, version, Via::WebSocket).await;
-        one.connect(version, false).await;
-        one.subscribe(&[(&topic("n/#"), 1)], &[1]).await;
-        let number = server.post(version.into()).await;
-        let id = gets(&mut one, number.0).await;
-        one.puback(id).await;
-        one.ping().await;
-    }
-}
-
-#[tokio::test]
-async fn a_websocket_ping_is_answered_and_a_close_is_returned() {
-    let server = Server::start(Settings::default()).await;
-    let mut one = Device::open(server.http, 4, Via::WebSocket).await;
-    one.connect(1, true).await;
-    one.send_frame(0x89, b"hello").await;
-    assert_eq!(one.frame().await, (0x8a, b"hello".to_vec()));
-    one.send_frame(0x88, &[0x03, 0xe8]).await;
-    assert_eq!(one.frame().await, (0x88, vec![0x03, 0xe8]));
-    one.is_closed().await;
-}
-
-#[tokio::test]
-async fn a_handshake_without_the_subprotocol_is_refused() {
-    let server = Server::start(Settings::default()).await;
-    let check = async |drop: &str, status: &str| {
-        let answer = device::upgrade(server.http, drop).await.1;
-        assert!(
-            answer.starts_with(&format!("http/1.1 {status} ")),
-            "{drop}: {answer}"
-        );
-    };
-    check("Sec-WebSocket-Protocol", "400").await;
-    check("Sec-WebSocket-Key", "400").await;
-    check("Connection", "400").await;
-    check("Sec-WebSocket-Version", "426").await;
-    check("Upgrade", "426").await;
-    check("", "101").await;
-}
-
-#[tokio::test]
 async fn what_the_bus_lost_is_swept_up() {
     let settings = Settings {
         sweep_interval: Duration::from_millis(20),
@@ -600,14 +636,10 @@ async fn a_revoked_permission_takes_its_exact_subscription_away() {
     let exact = topic(&format!("n/{}", permission()));
     one.subscribe(&[(&exact, 1), (&topic("x/#"), 0)], &[1, 0])
         .await;
-    server
-        .broker
-        .publish_transient(user(), &Server::envelope(1, Urgency::High));
+    server.post_once(1).await;
     assert_eq!(one.next().await.topic(), exact);
     server.broker.forget_permission(user(), permission());
-    server
-        .broker
-        .publish_transient(user(), &Server::envelope(2, Urgency::High));
+    server.post_once(2).await;
     one.publish(&topic("x/end"), b"", 0, 0, false).await;
     assert_eq!(one.next().await.topic(), topic("x/end"));
 }

@@ -6,10 +6,10 @@ use crate::mailbox::apply_one;
 use crate::notice::{Live, Notice};
 use crate::presence::Presence;
 use crate::session::Ending;
-use crate::wire::{Ack, Publish, QoS, ReasonCode, ServerPacket, Will};
+use crate::wire::{Ack, ProtocolVersion, Publish, QoS, ReasonCode, ServerPacket, Will};
 use belfry_protocol::id::{DeviceId, NotificationId, UserId};
 use belfry_protocol::topic::{PrivateTopic, Topic};
-use belfry_store::mailbox::{Command, Outcome, PrivatePublish, Refusal};
+use belfry_store::mailbox::{Command, Outcome, PrivatePublish, Refusal, WhenFull};
 use bytes::Bytes;
 use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
@@ -78,6 +78,10 @@ impl Connection {
                     retain: publish.retain,
                     expiry_secs: publish.message_expiry_secs,
                     qos2,
+                    when_full: match self.session.version() {
+                        Some(ProtocolVersion::V5) => WhenFull::Refuse,
+                        _ => WhenFull::DropOldest,
+                    },
                 };
                 reason(publish_private(&self.broker, client.user, own, topic, message).await)
             }
@@ -160,6 +164,7 @@ struct Message {
     retain: bool,
     expiry_secs: Option<u32>,
     qos2: Option<u16>,
+    when_full: WhenFull,
 }
 
 async fn publish_private(
@@ -185,6 +190,7 @@ async fn publish_private(
             at_least_once: message.at_least_once,
             expires,
             qos2: message.qos2,
+            when_full: message.when_full,
         }));
         let published = apply_one(&*broker.0.mailbox, command).await?;
         if let Outcome::Published(Some(_)) = published {
@@ -226,6 +232,8 @@ pub(super) async fn leave_will(
         retain: will.retain,
         expiry_secs: will.message_expiry_secs,
         qos2: None,
+        // Nobody is left to be told.
+        when_full: WhenFull::DropOldest,
     };
     // The session's end is the latest time (MQTT 5.0 §3.1.3.2.2).
     let delay = Duration::from_secs(will.delay_secs.into());

@@ -25,6 +25,9 @@ impl Connection {
         for permission in mail.forget {
             self.client.as_mut()?.delivery.forget(permission);
         }
+        if let Some(settled) = mail.acknowledged {
+            self.client.as_mut()?.delivery.adopt(&settled);
+        }
         for notice in &mail.notices {
             match &**notice {
                 Notice::Stored {
@@ -34,7 +37,7 @@ impl Connection {
                     self.hinted(entry, own);
                 }
                 Notice::Live { message, .. } => self.live(message),
-                Notice::Forget { .. } => {}
+                Notice::Forget { .. } | Notice::Acknowledged { .. } => {}
             }
         }
         let client = self.client.as_mut()?;
@@ -249,7 +252,6 @@ impl Connection {
         };
         let packet = ServerPacket::Publish(self.entry_packet(entry, Some(packet_id), now));
         if self.session.fits(&packet) {
-            crate::figures::delivered(entry.meta.sent, now);
             self.write(&packet);
         } else {
             // As if it had been sent (MQTT 5.0 §3.1.2.11.4).

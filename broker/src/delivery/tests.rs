@@ -75,6 +75,33 @@ fn live(topic: Topic, publisher: Option<DeviceId>) -> Live {
     }
 }
 
+#[test]
+fn what_is_settled_here_or_there_is_settled() {
+    let seqs = |seqs: &[u64]| seqs.iter().copied().map(Seq).collect::<Vec<_>>();
+    let check = |own: (u64, &[u64]), theirs: (u64, &[u64]), expected: (u64, &[u64])| {
+        let mut delivery = delivery(|_, _, _| Release::Send);
+        delivery.view.acked = Seq(own.0);
+        delivery.view.holes = seqs(own.1);
+        delivery.adopt(&Settled {
+            acked: Seq(theirs.0),
+            holes: seqs(theirs.1),
+        });
+        let view = delivery.view();
+        assert_eq!(
+            (view.acked, view.holes.clone()),
+            (Seq(expected.0), seqs(expected.1)),
+            "{own:?} and {theirs:?}"
+        );
+    };
+    check((0, &[]), (0, &[]), (0, &[]));
+    // The mailbox has not heard of 5 yet, and nothing of 2 came here.
+    check((5, &[2, 3]), (4, &[3]), (5, &[3]));
+    // What was not read here yet is still owed.
+    check((2, &[]), (9, &[3, 7]), (9, &[3, 7]));
+    check((9, &[4]), (2, &[1]), (9, &[4]));
+    check((9, &[]), (9, &[4]), (9, &[]));
+}
+
 fn none(_: Seq) -> bool {
     false
 }

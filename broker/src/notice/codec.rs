@@ -14,6 +14,7 @@ use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 const STORED: u8 = 0;
 const LIVE: u8 = 1;
 const FORGET: u8 = 2;
+const ACKNOWLEDGED: u8 = 3;
 
 const NOTIFICATION: u8 = 0;
 const PRIVATE: u8 = 1;
@@ -53,6 +54,20 @@ pub(crate) fn encode(counter: u64, notice: &Notice) -> Bytes {
             out.put_slice(user.as_bytes());
             out.put_slice(permission.as_bytes());
         }
+        Notice::Acknowledged {
+            user,
+            device,
+            acked,
+            holes,
+        } => {
+            out.put_u8(ACKNOWLEDGED);
+            out.put_slice(user.as_bytes());
+            out.put_slice(device.as_bytes());
+            out.put_u64(acked.0);
+            for hole in holes {
+                out.put_u64(hole.0);
+            }
+        }
     }
     out.freeze()
 }
@@ -79,6 +94,12 @@ pub(crate) fn decode(mut bytes: Bytes) -> Option<(u64, Notice)> {
         FORGET => Notice::Forget {
             user,
             permission: PermissionId::from_bytes(array(bytes)?),
+        },
+        ACKNOWLEDGED => Notice::Acknowledged {
+            user,
+            device: DeviceId::from_bytes(array(bytes)?),
+            acked: Seq(u64(bytes)?),
+            holes: std::iter::from_fn(|| u64(bytes).map(Seq)).collect(),
         },
         _ => return None,
     };
@@ -353,6 +374,14 @@ mod tests {
                 user,
                 permission: PermissionId::from_bytes([2; 16]),
             }),
+            (any::<u64>(), proptest::collection::vec(any::<u64>(), 0..5)).prop_map(
+                move |(acked, holes)| Notice::Acknowledged {
+                    user,
+                    device: DeviceId::from_bytes([3; 16]),
+                    acked: Seq(acked),
+                    holes: holes.into_iter().map(Seq).collect(),
+                }
+            ),
         ]
     }
 

@@ -1,0 +1,59 @@
+//! Reading a request's body: bounded in bytes and in time.
+
+use crate::ApiError;
+use axum::body::Body;
+use axum::http::StatusCode;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use std::time::Duration;
+
+/// How long a body may take from its first byte to its last: 256 KiB on a slow phone.
+const BODY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Reads a body of at most `bytes_max`; what is longer is refused without reading on.
+///
+/// # Errors
+/// 413 for one that is longer, with `remedy` as what to do; 408 for one that takes too long; 400 for
+/// one that breaks off.
+pub async fn read_body(body: Body, bytes_max: usize, remedy: &str) -> Result<Bytes, ApiError> {
+    let reading = Limited::new(body, bytes_max).collect();
+    let Ok(read) = tokio::time::timeout(BODY_TIMEOUT, reading).await else {
+        let detail = format!("the body took more than {} s", BODY_TIMEOUT.as_secs());
+        let late = ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout", detail);
+        return Err(late.at("body"));
+    };
+    match read {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            let detail = format!("the body is more than {bytes_max} bytes; {remedy}");
+            let large = ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail);
+            Err(large.at("body"))
+        }
+        Err(_) => Err(ApiError::malformed("body", "the body broke off")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::response::IntoResponse as _;
+    use futures_util::{Stream, stream};
+
+    type Piece = std::io::Result<Bytes>;
+
+    async fn check(pieces: impl Stream<Item = Piece> + Send + 'static, status: u16) {
+        let read = read_body(Body::from_stream(pieces), 4, "send less").await;
+        let answer = read.map_or_else(|error| error.into_response().status(), |_| StatusCode::OK);
+        assert_eq!(answer.as_u16(), status);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_is_bounded_in_bytes_and_in_time() {
+        let piece = |bytes: &'static [u8]| Ok(Bytes::from_static(bytes));
+        let broken = || Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset));
+        check(stream::iter([piece(b"12"), piece(b"34")]), 200).await;
+        check(stream::iter([piece(b"12"), broken()]), 400).await;
+        check(stream::iter([piece(b"1234"), piece(b"5"), broken()]), 413).await;
+        check(stream::pending(), 408).await;
+    }
+}
