@@ -1,5 +1,6 @@
 //! MQTT over plain TCP and over TLS.
 
+use crate::address::Counted;
 use crate::broker::Broker;
 use crate::connection::Connection;
 use crate::figures::TransportKind;
@@ -40,12 +41,15 @@ impl Broker {
                     continue;
                 }
             };
+            let Some(counted) = self.count(address.ip()) else {
+                continue;
+            };
             // Acknowledgements are small and wait for nothing.
             let _ = stream.set_nodelay(true);
             match tls.as_ref().map(|source| source()) {
                 None => {
                     let stream = Box::new(stream);
-                    self.serve(stream, Framing::Plain, TransportKind::Tcp, address.ip());
+                    self.serve(stream, Framing::Plain, TransportKind::Tcp, counted);
                 }
                 Some(acceptor) => {
                     let broker = self.clone();
@@ -54,7 +58,7 @@ impl Broker {
                         let accepted = tokio::time::timeout(timeout, acceptor.accept(stream));
                         if let Ok(Ok(stream)) = accepted.await {
                             let stream: Box<dyn Stream> = Box::new(stream);
-                            broker.serve(stream, Framing::Plain, TransportKind::Tls, address.ip());
+                            broker.serve(stream, Framing::Plain, TransportKind::Tls, counted);
                         }
                     });
                 }
@@ -62,18 +66,20 @@ impl Broker {
         }
     }
 
-    /// Serves one stream, unless its address has too many already.
+    /// Counts a connection, unless its address has too many already.
+    pub(crate) fn count(&self, address: IpAddr) -> Option<Counted> {
+        let max = self.0.settings.connections_per_address;
+        self.0.addresses.enter(address, max)
+    }
+
+    /// Serves one stream.
     pub(crate) fn serve(
         &self,
         stream: Box<dyn Stream>,
         framing: Framing,
         kind: TransportKind,
-        address: IpAddr,
+        counted: Counted,
     ) {
-        let max = self.0.settings.connections_per_address;
-        let Some(counted) = self.0.addresses.enter(address, max) else {
-            return;
-        };
         let transport = Transport::new(stream, framing, self.0.settings.packet_bytes_max);
         let connection = Connection::new(self.clone(), transport, kind);
         self.0.connections.spawn(async move {

@@ -92,7 +92,12 @@ impl Transport {
         if self.packets.is_empty() {
             return Ok(None);
         }
-        let packet = wire::decode(&mut self.packets, version, self.packet_bytes_max)?;
+        let packet = wire::decode(&mut self.packets, version, self.packet_bytes_max);
+        let packet = packet.inspect_err(|error| {
+            if *error == WireError::PacketTooLarge {
+                self.close_code = websocket::TOO_LARGE;
+            }
+        })?;
         if self.packets.is_empty() {
             self.packets = BytesMut::new();
         }

@@ -8,14 +8,17 @@ use crate::figures::TransportKind;
 use crate::transport::Framing;
 use crate::wire::websocket::{self, FrameDecoder};
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use belfry_protocol::problem::{PROBLEM_CONTENT_TYPE, Problem};
 use hyper_util::rt::TokioIo;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// The subprotocol that a client must offer (MQTT 5.0 §6).
 const SUBPROTOCOL: &str = "mqtt";
+/// When a client that cannot be served now may come back, in seconds.
+const RETRY_SECS: &str = "5";
 
 /// The client's address as a request extension, where it is not the connection's own: behind a
 /// trusted proxy.
@@ -34,13 +37,15 @@ impl Broker {
 
 async fn upgrade(State(broker): State<Broker>, mut request: Request) -> Response {
     if broker.0.draining.is_cancelled() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "the server is stopping\n").into_response();
+        return Refused::busy("the server is stopping; connect again").into_response();
     }
-    let accept = match handshake(request.headers()) {
+    let accept = match handshake(request.method(), request.headers()) {
         Ok(accept) => accept,
         Err(refused) => return refused.into_response(),
     };
-    let address = address(&request);
+    let Some(counted) = broker.count(address(&request)) else {
+        return Refused::busy("this address has too many connections").into_response();
+    };
     let upgraded = hyper::upgrade::on(&mut request);
     let connections = broker.0.connections.clone();
     connections.spawn(async move {
@@ -48,7 +53,7 @@ async fn upgrade(State(broker): State<Broker>, mut request: Request) -> Response
         if let Ok(upgraded) = upgraded.await {
             let stream = Box::new(TokioIo::new(upgraded));
             let framing = Framing::WebSocket(Box::new(FrameDecoder::new()));
-            broker.serve(stream, framing, TransportKind::WebSocket, address);
+            broker.serve(stream, framing, TransportKind::WebSocket, counted);
         }
     });
     let headers = [
@@ -67,51 +72,86 @@ async fn upgrade(State(broker): State<Broker>, mut request: Request) -> Response
 struct Refused {
     status: StatusCode,
     header: Option<(HeaderName, &'static str)>,
+    kind: &'static str,
     why: &'static str,
+}
+
+impl Refused {
+    fn bad(why: &'static str) -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            header: None,
+            kind: "handshake",
+            why,
+        }
+    }
+
+    /// 426 names what the client should change to (RFC 6455 §4.4, RFC 9110 §15.5.22).
+    fn other(header: HeaderName, value: &'static str, why: &'static str) -> Self {
+        Self {
+            status: StatusCode::UPGRADE_REQUIRED,
+            header: Some((header, value)),
+            ..Self::bad(why)
+        }
+    }
+
+    fn busy(why: &'static str) -> Self {
+        Self {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            header: Some((header::RETRY_AFTER, RETRY_SECS)),
+            kind: "unavailable",
+            why,
+        }
+    }
 }
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let mut response = (self.status, self.why).into_response();
+        let title = "not connected to MQTT over WebSocket";
+        let problem = Problem::new(self.status.as_u16(), self.kind, title, self.why);
+        let mut response = (self.status, axum::Json(problem)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static(PROBLEM_CONTENT_TYPE),
+        );
         if let Some((name, value)) = self.header {
-            let value = HeaderValue::from_static(value);
-            response.headers_mut().insert(name, value);
+            headers.insert(name, HeaderValue::from_static(value));
         }
         response
     }
 }
 
 /// Checks an opening handshake (RFC 6455 §4.2.1) and computes its answer.
-fn handshake(headers: &HeaderMap) -> Result<HeaderValue, Refused> {
-    let bad = |why| Refused {
-        status: StatusCode::BAD_REQUEST,
-        header: None,
-        why,
-    };
-    let other = |header, value, why| Refused {
-        status: StatusCode::UPGRADE_REQUIRED,
-        header: Some((header, value)),
-        why,
-    };
+fn handshake(method: &Method, headers: &HeaderMap) -> Result<HeaderValue, Refused> {
+    // The router lets HEAD through with GET.
+    if method != Method::GET {
+        return Err(Refused {
+            status: StatusCode::METHOD_NOT_ALLOWED,
+            header: Some((header::ALLOW, "GET")),
+            ..Refused::bad("a WebSocket begins with GET")
+        });
+    }
     if !has_token(headers, header::UPGRADE, "websocket") {
-        let why = "this is MQTT over WebSocket\n";
-        return Err(other(header::UPGRADE, "websocket", why));
+        let why = "this is MQTT over WebSocket: ask with Upgrade: websocket";
+        return Err(Refused::other(header::UPGRADE, "websocket", why));
     }
     if !has_token(headers, header::CONNECTION, "upgrade") {
-        return Err(bad("Connection does not name Upgrade\n"));
+        return Err(Refused::bad("Connection does not name Upgrade"));
     }
     let version = headers.get(header::SEC_WEBSOCKET_VERSION);
     if version.is_none_or(|version| version != "13") {
-        let why = "only WebSocket version 13 is spoken\n";
-        return Err(other(header::SEC_WEBSOCKET_VERSION, "13", why));
+        let why = "Sec-WebSocket-Version must be 13";
+        return Err(Refused::other(header::SEC_WEBSOCKET_VERSION, "13", why));
     }
     if !has_token(headers, header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
-        return Err(bad("the subprotocol mqtt was not offered\n"));
+        let why = "Sec-WebSocket-Protocol must offer the subprotocol mqtt";
+        return Err(Refused::bad(why));
     }
     let key = headers.get(header::SEC_WEBSOCKET_KEY);
-    let key = key.ok_or_else(|| bad("Sec-WebSocket-Key is missing\n"))?;
-    let accept = websocket::accept_key(key.as_bytes());
-    HeaderValue::from_str(&accept).map_err(|_| bad("Sec-WebSocket-Key is malformed\n"))
+    let accept = key.and_then(|key| websocket::accept_key(key.as_bytes()));
+    let accept = accept.and_then(|accept| HeaderValue::from_str(&accept).ok());
+    accept.ok_or(Refused::bad("Sec-WebSocket-Key must be 16 bytes in base64"))
 }
 
 fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod device;
+mod websocket;
 
 use super::*;
 use crate::directory::{BoxFuture, Unavailable};

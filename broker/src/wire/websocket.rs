@@ -15,12 +15,23 @@ const CONTROL_BYTES_MAX: usize = 125;
 /// depends on it, since data is handed on as it comes; a packet that is too large is refused there.
 const DATA_BYTES_MAX: u64 = 5 + 268_435_455;
 
-/// The Sec-WebSocket-Accept that answers a Sec-WebSocket-Key (RFC 6455 §4.2.2).
-pub fn accept_key(key: &[u8]) -> String {
+/// The close code for a message that is too large to process (RFC 6455 §7.4.1).
+pub const TOO_LARGE: u16 = 1009;
+
+/// Bytes of a Sec-WebSocket-Key before base64 (RFC 6455 §4.1).
+const KEY_BYTES: usize = 16;
+
+/// The Sec-WebSocket-Accept that answers a Sec-WebSocket-Key (RFC 6455 §4.2.2); none where the key is
+/// not 16 bytes in base64.
+pub fn accept_key(key: &[u8]) -> Option<String> {
+    STANDARD
+        .decode(key)
+        .ok()
+        .filter(|key| key.len() == KEY_BYTES)?;
     let mut hash = Sha1::new();
     hash.update(key);
     hash.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
-    STANDARD.encode(hash.finalize())
+    Some(STANDARD.encode(hash.finalize()))
 }
 
 /// Why the connection cannot go on, with the close code to tell (RFC 6455 §7.4.1).
@@ -47,7 +58,7 @@ impl FrameError {
             Self::Protocol(_) => 1002,
             Self::Text => 1003,
             Self::NotUtf8 => 1007,
-            Self::TooLarge => 1009,
+            Self::TooLarge => TOO_LARGE,
         }
     }
 }

@@ -67,15 +67,12 @@ impl Device {
         let stream = match via {
             Via::Tcp => TcpStream::connect(address).await.unwrap(),
             Via::WebSocket => {
-                let (stream, answer) = upgrade(address, "").await;
-                assert!(answer.starts_with("http/1.1 101 "), "{answer}");
+                let (stream, Answer { head, .. }) = upgrade(address, "GET", &[]).await;
+                assert!(head.starts_with("http/1.1 101 "), "{head}");
                 let protocol = "sec-websocket-protocol: mqtt\r\n";
-                assert!(answer.contains(protocol), "{answer}");
+                assert!(head.contains(protocol), "{head}");
                 // RFC 6455 §1.3.
-                assert!(
-                    answer.contains("s3pplmbitxaq9kygzzhzrbk+xoo=\r\n"),
-                    "{answer}"
-                );
+                assert!(head.contains("s3pplmbitxaq9kygzzhzrbk+xoo=\r\n"), "{head}");
                 stream
             }
         };
@@ -107,6 +104,11 @@ impl Device {
         let masked = payload.iter().zip(mask.iter().cycle()).map(|(b, m)| b ^ m);
         frame.extend(masked);
         self.stream.write_all(&frame).await.unwrap();
+    }
+
+    /// Sends bytes as they are, whatever the device speaks.
+    pub(super) async fn send_raw(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
     }
 
     /// The next short frame.
@@ -277,28 +279,51 @@ impl Device {
     }
 }
 
-/// Asks for `/mqtt` without one of the headers. The stream, and the answer's head in lower case.
-pub(super) async fn upgrade(address: SocketAddr, without: &str) -> (TcpStream, String) {
+/// An HTTP answer: its head in lower case, and its body.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) head: String,
+    pub(super) body: String,
+}
+
+/// Asks for `/mqtt` as a client does, save for these headers; without a value one is left out.
+pub(super) async fn upgrade(
+    address: SocketAddr,
+    method: &str,
+    changed: &[(&str, Option<&str>)],
+) -> (TcpStream, Answer) {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let mut request = "GET /mqtt HTTP/1.1\r\nHost: h\r\n".to_owned();
-    for (name, value) in [
+    let mut request = format!("{method} /mqtt HTTP/1.1\r\nHost: h\r\n");
+    for (name, usual) in [
         ("Connection", "keep-alive, Upgrade"),
         ("Upgrade", "websocket"),
         ("Sec-WebSocket-Version", "13"),
         ("Sec-WebSocket-Protocol", "mqttv3.1, mqtt"),
         ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
     ] {
-        if name != without {
+        let changed = changed.iter().find(|(changed, _)| *changed == name);
+        if let Some(value) = changed.map_or(Some(usual), |(_, value)| *value) {
             request += &format!("{name}: {value}\r\n");
         }
     }
     request += "\r\n";
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    while !answer.ends_with(b"\r\n\r\n") {
-        answer.push(stream.read_u8().await.unwrap());
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
     }
-    (stream, String::from_utf8(answer).unwrap().to_lowercase())
+    let head = String::from_utf8(head).unwrap().to_lowercase();
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "));
+    let length = match method {
+        "HEAD" => 0,
+        _ => length.map_or(0, |length| length.parse().unwrap()),
+    };
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await.unwrap();
+    let body = String::from_utf8(body).unwrap();
+    (stream, Answer { head, body })
 }
 
 impl Device {

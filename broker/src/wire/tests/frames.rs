@@ -49,7 +49,22 @@ fn ping(payload: &'static [u8]) -> Control {
 #[test]
 fn the_key_is_answered_as_in_rfc_6455_1_3() {
     let accept = accept_key(b"dGhlIHNhbXBsZSBub25jZQ==");
-    assert_eq!(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    assert_eq!(accept.as_deref(), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+}
+
+#[test]
+fn a_key_is_16_bytes_in_base64() {
+    for wrong in [
+        &b""[..],
+        b"dGhlIHNhbXBsZSBub25jZQ",
+        b"dGhlIHNhbXBsZSBub25j",
+        b"dGhlIHNhbXBsZSBub25jZSE=",
+        b"dGhlIHNhbXBsZSBub25jZQ== ",
+        b"dGhlIHNhbXBsZSBub25jZ===",
+        b"\xff\xff\xff\xff",
+    ] {
+        assert_eq!(accept_key(wrong), None, "{}", wrong.escape_ascii());
+    }
 }
 
 #[test]
