@@ -3,6 +3,7 @@
 use crate::address::Addresses;
 use crate::detached::Detached;
 use crate::directory::DeviceDirectory;
+use crate::figures::SweepCause;
 use crate::hub::Hub;
 use crate::inbox::CloseCause;
 use crate::mailbox::AnyMailbox;
@@ -126,11 +127,15 @@ impl Broker {
         loop {
             tokio::select! {
                 _ = interval.tick() => {
+                    crate::figures::swept(SweepCause::Interval);
                     for bucket in 0..BUCKETS {
                         self.sweep(bucket).await;
                     }
                 }
-                bucket = self.0.hub.jumped() => self.sweep(bucket).await,
+                bucket = self.0.hub.jumped() => {
+                    crate::figures::swept(SweepCause::Jump);
+                    self.sweep(bucket).await;
+                }
             }
         }
     }

@@ -150,7 +150,7 @@ impl Connection {
                 Action::Nothing => {}
                 Action::Send(packet) => self.write(&packet),
                 Action::End(ending) => return Some(ending),
-                Action::Settled(what) => self.settled(what),
+                Action::Settled(what) => self.acknowledged(what),
                 action => {
                     if let Some(ending) = Box::pin(self.act(action)).await {
                         return Some(ending);
@@ -205,9 +205,19 @@ impl Connection {
         }
     }
 
-    /// An acknowledgement came: the session has it, soon durably.
-    fn settled(&mut self, what: InFlight) {
-        let (Some(client), InFlight::Entry { seq, sent }) = (&mut self.client, what) else {
+    /// An acknowledgement came: the device has it.
+    fn acknowledged(&mut self, what: InFlight) {
+        if let InFlight::Entry { seq, accepted } = what {
+            self.settle(seq);
+            if let Some(accepted) = accepted {
+                crate::figures::acknowledged(accepted, wall_clock());
+            }
+        }
+    }
+
+    /// The session is owed this no more, soon durably.
+    fn settle(&mut self, seq: Seq) {
+        let Some(client) = &mut self.client else {
             return;
         };
         let unsettled = self.session.in_flight().iter();
@@ -217,7 +227,6 @@ impl Connection {
             let settler = &self.broker.0.settler;
             settler.settle(client.user, client.device, seq);
         }
-        crate::figures::acknowledged(sent, wall_clock());
     }
 
     async fn wait(&mut self) -> Woken {
@@ -279,7 +288,7 @@ impl Connection {
         loop {
             while let Ok(Some(packet)) = self.transport.next_packet(self.session.version()) {
                 if let Action::Settled(what) = self.session.receive(packet, Instant::now()) {
-                    self.settled(what);
+                    self.acknowledged(what);
                 }
             }
             let transport = &mut self.transport;

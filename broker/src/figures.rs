@@ -60,8 +60,29 @@ pub(crate) fn delivered(sent: Timestamp, now: Timestamp) {
     histogram!("belfry_delivery_seconds").record(now.since(sent).as_secs_f64());
 }
 
-/// A device acknowledged an entry.
+/// Why heads were compared with what was heard of on the bus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SweepCause {
+    /// It was time.
+    Interval,
+    /// The bus lost something of a bucket: its reader lagged.
+    Jump,
+}
+
+/// Connections were told how far their logs reach. Sweeps for a jump are the lag of the bus.
+pub(crate) fn swept(cause: SweepCause) {
+    let cause = match cause {
+        SweepCause::Interval => "interval",
+        SweepCause::Jump => "jump",
+    };
+    counter!("belfry_bus_sweeps_total", "cause" => cause).increment(1);
+}
+
+/// A device acknowledged a notification.
 pub(crate) fn acknowledged(sent: Timestamp, now: Timestamp) {
     counter!("belfry_acknowledged_total").increment(1);
     histogram!("belfry_acknowledgement_seconds").record(now.since(sent).as_secs_f64());
 }
+
+#[cfg(test)]
+pub(crate) mod ledger;

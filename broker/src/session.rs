@@ -25,8 +25,8 @@ pub enum InFlight {
     Entry {
         /// Its place.
         seq: Seq,
-        /// When it was accepted.
-        sent: Timestamp,
+        /// When a notification was accepted; none for a private message, which is not counted.
+        accepted: Option<Timestamp>,
     },
     /// A message outside the log: a retained one, or one for a session that is not stored.
     Unlogged,

@@ -109,10 +109,7 @@ impl Connection {
             self.write(&packet);
         } else {
             self.session.withdraw(packet_id);
-            self.settled(InFlight::Entry {
-                seq: entry.meta.seq,
-                sent: entry.meta.sent,
-            });
+            self.settle(entry.meta.seq);
         }
     }
 
@@ -139,10 +136,7 @@ impl Connection {
                 let packet = ServerPacket::Publish(self.entry_packet(entry, None, now));
                 self.write_if_it_fits(&packet);
             }
-            Verdict::Settle => self.settled(InFlight::Entry {
-                seq: entry.meta.seq,
-                sent: entry.meta.sent,
-            }),
+            Verdict::Settle => self.settle(entry.meta.seq),
             Verdict::Wait | Verdict::PassOver | Verdict::Behind => {}
         }
     }
@@ -241,9 +235,10 @@ impl Connection {
 
     fn send_entry(&mut self, entry: &Entry) {
         let now = wall_clock();
+        let counts = matches!(entry.meta.content, Content::Notification { .. });
         let what = InFlight::Entry {
             seq: entry.meta.seq,
-            sent: entry.meta.sent,
+            accepted: counts.then_some(entry.meta.sent),
         };
         let Some(packet_id) = self.session.send(what) else {
             // Pages and hints are taken only as far as the window has room.
@@ -256,7 +251,7 @@ impl Connection {
         } else {
             // As if it had been sent (MQTT 5.0 §3.1.2.11.4).
             self.session.withdraw(packet_id);
-            self.settled(what);
+            self.settle(entry.meta.seq);
         }
     }
 

@@ -74,7 +74,7 @@ fn disconnect(reason: ReasonCode, session_expiry_secs: Option<u32>) -> ClientPac
 fn entry(seq: u64) -> InFlight {
     InFlight::Entry {
         seq: Seq(seq),
-        sent: Timestamp::default(),
+        accepted: None,
     }
 }
 
