@@ -125,10 +125,58 @@ fn what_is_shown_loads_again_without_secrets() {
     assert_eq!(load(&defaults.show(), &[]), Ok(defaults));
 }
 
-#[test]
-fn the_example_file_says_the_defaults() {
+/// The example file with its keys in force: "#key" is one, "# text" is not.
+fn example_in_force() -> String {
     let text = include_str!("../../deploy/belfry.toml");
-    assert_eq!(load(text, &[]), Ok(Config::default()));
+    let key = |line: &str| {
+        let rest = line.strip_prefix('#')?;
+        rest.starts_with(|first: char| first.is_ascii_lowercase())
+            .then(|| rest.to_owned())
+    };
+    let lines = text
+        .lines()
+        .map(|line| key(line).unwrap_or_else(|| line.to_owned()));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn keys(toml: &str) -> Vec<&str> {
+    let lines = toml.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .filter(|line| !line.is_empty())
+        .map(|line| line.split(" = ").next().unwrap_or(line))
+        .collect()
+}
+
+#[test]
+fn the_example_file_has_every_key_and_says_its_default() {
+    let text = include_str!("../../deploy/belfry.toml");
+    let defaults = Config::default();
+    assert_eq!(load(text, &[]), Ok(defaults.clone()), "as it is shipped");
+
+    let in_force = example_in_force();
+    let all = load(&in_force, &[]).expect("each example is good");
+    assert_eq!(
+        keys(&in_force),
+        keys(&all.show()),
+        "each key once, in order"
+    );
+    // What has a default stands there with it; what has none is what the examples are for.
+    let without_default = Config {
+        public_url: None,
+        mqtt: Mqtt {
+            public_url: None,
+            ..all.mqtt.clone()
+        },
+        tls: Tls::default(),
+        database: Database::default(),
+        accounts: Accounts::default(),
+        ..all
+    };
+    assert_eq!(without_default, defaults);
+}
+
+#[test]
+fn the_measurements_file_raises_limits() {
     let bench = load(include_str!("../../deploy/bench.toml"), &[]).expect("good");
     assert!(bench.limits.permission_per_minute > Config::default().limits.permission_per_minute);
 }
