@@ -11,7 +11,7 @@ use crate::notice::{Live, Notice};
 use crate::presence::{Presence, Situation};
 use belfry_protocol::envelope::Envelope;
 use belfry_protocol::event::Event;
-use belfry_protocol::id::{DeviceId, UserId};
+use belfry_protocol::id::{DeviceId, NotificationId, UserId};
 use belfry_protocol::shard::{BUCKETS, bucket};
 use belfry_protocol::topic::Topic;
 use belfry_store::mailbox::{Commit, CommitListener, Seq};
@@ -110,16 +110,25 @@ impl Hub {
                 entry,
                 publisher,
             },
-            Commit::Seen { user, ids } => event(user, &Event::NotificationSeen { ids }),
-            Commit::Withdrawn {
-                user,
-                id,
-                replaced: false,
-            } => event(user, &Event::NotificationWithdrawn { id }),
-            // The one that replaces it is told of by itself.
-            Commit::Withdrawn { replaced: true, .. } => return,
+            Commit::Seen { user, ids } => {
+                self.unowed(user, ids.clone());
+                event(user, &Event::NotificationSeen { ids })
+            }
+            Commit::Withdrawn { user, id, replaced } => {
+                self.unowed(user, vec![id]);
+                if replaced {
+                    // The one that replaces it is told of by itself.
+                    return;
+                }
+                event(user, &Event::NotificationWithdrawn { id })
+            }
             Commit::Revoked { user, permission } => Notice::Forget { user, permission },
         };
+        self.0.bus.publish(Channel::Mail, notice);
+    }
+
+    fn unowed(&self, user: UserId, ids: Vec<NotificationId>) {
+        let notice = Notice::Unowed { user, ids };
         self.0.bus.publish(Channel::Mail, notice);
     }
 

@@ -8,7 +8,7 @@ use crate::delivery::Settled;
 use crate::notice::Notice;
 use crate::presence::Presence;
 use belfry_protocol::id::{DeviceId, PermissionId};
-use belfry_store::mailbox::Seq;
+use belfry_store::mailbox::{Content, Seq};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
@@ -122,7 +122,15 @@ impl Inbox {
                 if !state.forget.contains(permission) {
                     state.forget.push(*permission);
                 }
+                state.drop_waiting(|content| match content {
+                    Content::Notification { permission: of, .. } => of == permission,
+                    Content::Private { .. } => false,
+                });
             }
+            Notice::Unowed { ids, .. } => state.drop_waiting(|content| match content {
+                Content::Notification { id, .. } => ids.contains(id),
+                Content::Private { .. } => false,
+            }),
             Notice::Acknowledged {
                 device,
                 acked,
@@ -192,11 +200,29 @@ impl Inbox {
     }
 }
 
+impl State {
+    /// Takes out what is not to be sent any more. The next one does not follow its predecessor then,
+    /// so the connection reads the mailbox on from there.
+    fn drop_waiting(&mut self, unwanted: impl Fn(&Content) -> bool) {
+        let bytes = &mut self.bytes;
+        self.notices.retain(|notice| match &**notice {
+            Notice::Stored { entry, .. } if unwanted(&entry.meta.content) => {
+                *bytes -= notice.weight();
+                false
+            }
+            _ => true,
+        });
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use belfry_protocol::id::UserId;
+    use belfry_protocol::id::{NotificationId, UserId};
+    use belfry_protocol::push::Urgency;
+    use belfry_protocol::time::Timestamp;
     use belfry_protocol::topic::Topic;
+    use belfry_store::mailbox::{Entry, EntryMeta};
     use bytes::Bytes;
 
     fn live(bytes: usize) -> Arc<Notice> {
@@ -213,6 +239,61 @@ mod tests {
                 expires: None,
             },
         })
+    }
+
+    fn user() -> UserId {
+        UserId::from_bytes([1; 16])
+    }
+
+    fn id(seq: u8) -> NotificationId {
+        NotificationId::from_bytes([seq; 16])
+    }
+
+    fn stored(seq: u8, permission: u8) -> Arc<Notice> {
+        let content = Content::Notification {
+            id: id(seq),
+            permission: PermissionId::from_bytes([permission; 16]),
+            urgency: Urgency::Normal,
+            muted: false,
+        };
+        Arc::new(Notice::Stored {
+            user: user(),
+            entry: Entry {
+                meta: EntryMeta {
+                    seq: Seq(seq.into()),
+                    content,
+                    sent: Timestamp::default(),
+                    expires: Timestamp::NEVER,
+                    seen: false,
+                },
+                payload: vec![0; 100 * 1024].into(),
+            },
+            publisher: None,
+        })
+    }
+
+    #[test]
+    fn what_is_owed_to_nobody_any_more_does_not_wait() {
+        let check = |unwanted: Notice, left: &[u64]| {
+            let inbox = Inbox::new(DeviceId::from_bytes([2; 16]));
+            inbox.push(&stored(1, 1));
+            inbox.push(&stored(2, 2));
+            inbox.push(&Arc::new(unwanted));
+            // There is room for it only since the other one went.
+            inbox.push(&stored(3, 3));
+            let mail = inbox.take();
+            let seqs = mail.notices.iter().map(|notice| match &**notice {
+                Notice::Stored { entry, .. } => entry.meta.seq.0,
+                other => panic!("{other:?}"),
+            });
+            assert_eq!(seqs.collect::<Vec<_>>(), left);
+            assert_eq!(mail.head, Seq(3), "the log reaches as far as before");
+        };
+        let ids = vec![id(2), id(9)];
+        check(Notice::Unowed { user: user(), ids }, &[1, 3]);
+        let permission = PermissionId::from_bytes([1; 16]);
+        let user = user();
+        check(Notice::Forget { user, permission }, &[2, 3]);
     }
 
     #[test]

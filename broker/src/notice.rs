@@ -2,7 +2,7 @@
 
 pub(crate) mod codec;
 
-use belfry_protocol::id::{DeviceId, PermissionId, UserId};
+use belfry_protocol::id::{DeviceId, NotificationId, PermissionId, UserId};
 use belfry_protocol::push::Urgency;
 use belfry_protocol::time::Timestamp;
 use belfry_protocol::topic::Topic;
@@ -33,6 +33,11 @@ pub(crate) enum Notice {
         acked: Seq,
         holes: Vec<Seq>,
     },
+    /// These notifications are owed to nobody any more: seen, withdrawn or replaced.
+    Unowed {
+        user: UserId,
+        ids: Vec<NotificationId>,
+    },
 }
 
 impl Notice {
@@ -42,7 +47,8 @@ impl Notice {
             Self::Stored { user, .. }
             | Self::Live { user, .. }
             | Self::Forget { user, .. }
-            | Self::Acknowledged { user, .. } => *user,
+            | Self::Acknowledged { user, .. }
+            | Self::Unowed { user, .. } => *user,
         }
     }
 
@@ -53,6 +59,7 @@ impl Notice {
             Self::Live { message, .. } => message.payload.len() + message.properties.len(),
             Self::Forget { .. } => 0,
             Self::Acknowledged { holes, .. } => holes.len() * size_of::<Seq>(),
+            Self::Unowed { ids, .. } => ids.len() * size_of::<NotificationId>(),
         }
     }
 }

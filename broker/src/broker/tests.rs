@@ -511,6 +511,53 @@ async fn a_held_entry_waits_for_its_release_with_its_own_lower_seq() {
 }
 
 #[tokio::test]
+async fn what_was_on_its_way_and_acknowledged_over_http_is_not_sent_again() {
+    let server = Server::start(Settings::default()).await;
+    let mut one = server.subscribed(1, 4).await;
+    for number in 1..=2 {
+        server.post(number).await;
+        gets(&mut one, number).await;
+    }
+    let acknowledge = Command::Acknowledge {
+        user: user(),
+        device: device(1),
+        ids: vec![Server::envelope(1, Urgency::Normal).id],
+    };
+    server.apply(acknowledge).await;
+    one.disconnect().await;
+    assert!(one.reconnect(server.tcp, 1).await);
+    gets(&mut one, 2).await;
+    one.ping().await;
+}
+
+#[tokio::test]
+async fn what_another_device_has_shown_is_not_released() {
+    let settings = Settings {
+        release: hold_normal_while_away,
+        ..Settings::default()
+    };
+    let server = Server::start(settings).await;
+    let mut one = server.subscribed(1, 4).await;
+    let presence = topic(&format!("d/{}/presence", device(1)));
+    one.publish(&presence, b"away", 1, 1, false).await;
+    assert_eq!(one.next().await.ack(), (4, 1, 0));
+    let mut two = server.subscribed(2, 4).await;
+    for number in 1..=2 {
+        server.post(number).await;
+        let packet_id = gets(&mut two, number).await;
+        two.puback(packet_id).await;
+    }
+    let id = Server::envelope(1, Urgency::Normal).id;
+    let to = topic(&format!("d/{}/seen", device(2)));
+    let seen = format!(r#"{{"ids":["{id}"]}}"#);
+    two.publish(&to, seen.as_bytes(), 1, 5, false).await;
+    assert_eq!(two.next().await.ack(), (4, 5, 0));
+    one.publish(&presence, b"active", 0, 0, false).await;
+    gets(&mut one, 2).await;
+    one.ping().await;
+}
+
+#[tokio::test]
 async fn what_was_acknowledged_over_http_is_not_sent_any_more() {
     let settings = Settings {
         release: hold_normal_while_away,

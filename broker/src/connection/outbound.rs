@@ -37,7 +37,7 @@ impl Connection {
                     self.hinted(entry, own);
                 }
                 Notice::Live { message, .. } => self.live(message),
-                Notice::Forget { .. } | Notice::Acknowledged { .. } => {}
+                Notice::Forget { .. } | Notice::Acknowledged { .. } | Notice::Unowed { .. } => {}
             }
         }
         let client = self.client.as_mut()?;

@@ -15,6 +15,7 @@ const STORED: u8 = 0;
 const LIVE: u8 = 1;
 const FORGET: u8 = 2;
 const ACKNOWLEDGED: u8 = 3;
+const UNOWED: u8 = 4;
 
 const NOTIFICATION: u8 = 0;
 const PRIVATE: u8 = 1;
@@ -68,6 +69,13 @@ pub(crate) fn encode(counter: u64, notice: &Notice) -> Bytes {
                 out.put_u64(hole.0);
             }
         }
+        Notice::Unowed { user, ids } => {
+            out.put_u8(UNOWED);
+            out.put_slice(user.as_bytes());
+            for id in ids {
+                out.put_slice(id.as_bytes());
+            }
+        }
     }
     out.freeze()
 }
@@ -100,6 +108,10 @@ pub(crate) fn decode(mut bytes: Bytes) -> Option<(u64, Notice)> {
             device: DeviceId::from_bytes(array(bytes)?),
             acked: Seq(u64(bytes)?),
             holes: std::iter::from_fn(|| u64(bytes).map(Seq)).collect(),
+        },
+        UNOWED => Notice::Unowed {
+            user,
+            ids: std::iter::from_fn(|| array(bytes).map(NotificationId::from_bytes)).collect(),
         },
         _ => return None,
     };
@@ -382,6 +394,12 @@ mod tests {
                     holes: holes.into_iter().map(Seq).collect(),
                 }
             ),
+            proptest::collection::vec(any::<[u8; 16]>(), 0..5).prop_map(move |ids| {
+                Notice::Unowed {
+                    user,
+                    ids: ids.into_iter().map(NotificationId::from_bytes).collect(),
+                }
+            }),
         ]
     }
 
