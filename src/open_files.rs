@@ -6,6 +6,9 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 /// still call `select`, and would be the most devices that can connect.
 pub(crate) fn raise_limit() {
     let mut limit = getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        return;
+    }
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         tracing::warn!(%error, "the limit of open files stays as it is");

@@ -1,36 +1,12 @@
 //! Web Push libraries that nobody here wrote post; our SDK receives and opens.
 
-use crate::harness::{Setup, TestServer, peers, roomy};
+use crate::harness::{Certificate, Setup, TestServer, peers, roomy};
 use belfry_client::listen::{Incoming, Listener, Options, Transport};
 use belfry_client::state::{KeptPermission, StateDir};
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
-
-/// A certificate for 127.0.0.1 that its own authority is.
-struct Certificate {
-    folder: tempfile::TempDir,
-}
-
-impl Certificate {
-    fn make() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()])
-            .expect("a certificate");
-        std::fs::write(folder.path().join("cert.pem"), made.cert.pem()).expect("written");
-        std::fs::write(
-            folder.path().join("key.pem"),
-            made.signing_key.serialize_pem(),
-        )
-        .expect("written");
-        Self { folder }
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.folder.path().join(name).to_string_lossy().into_owned()
-    }
-}
 
 fn send(program: &str, arguments: &[&str], trusting: &str, request: &Value) -> Value {
     let mut child = Command::new(program)

@@ -115,6 +115,11 @@ impl TestServer {
         status
     }
 
+    /// SIGHUP.
+    pub(crate) fn hang_up(&self) {
+        signal("-HUP", self.server_id);
+    }
+
     /// The same data and the same ports again, after [`Self::kill_nine`] or [`Self::terminate`].
     pub(crate) fn restart(&mut self) {
         let started = spawn(self.data.path(), &self.setup, self.http, self.mqtt);
@@ -228,6 +233,30 @@ fn only_child(process: u32) -> u32 {
         .trim()
         .parse()
         .expect("one child")
+}
+
+/// A certificate for 127.0.0.1 that its own authority is.
+pub(crate) struct Certificate {
+    folder: TempDir,
+}
+
+impl Certificate {
+    pub(crate) fn make() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()])
+            .expect("a certificate");
+        std::fs::write(folder.path().join("cert.pem"), made.cert.pem()).expect("written");
+        std::fs::write(
+            folder.path().join("key.pem"),
+            made.signing_key.serialize_pem(),
+        )
+        .expect("written");
+        Self { folder }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_string_lossy().into_owned()
+    }
 }
 
 /// A user with a token.

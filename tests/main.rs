@@ -5,6 +5,7 @@ mod harness;
 mod mqtt;
 
 mod a_notification_arrives;
+mod behind_nginx;
 mod created_means_synced;
 mod data_is_private;
 mod foreign_devices;
