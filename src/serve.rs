@@ -7,7 +7,7 @@ use crate::{open_files, pages, stop, tls};
 use anyhow::Context as _;
 use belfry_account::Accounts;
 use belfry_bridge::{Bridge, PushLimits, SealingKey};
-use belfry_broker::{Broker, Hub, TlsSource};
+use belfry_broker::{Broker, DeviceDirectory, Hub, TlsSource};
 use belfry_config::{Config, LogFormat, Registration};
 use belfry_edge::TrustedProxies;
 use belfry_protocol::time::Timestamp;
@@ -27,6 +27,9 @@ use utoipa_axum::router::OpenApiRouter;
 
 /// How often the use of permissions is written down.
 const USES_EVERY: Duration = Duration::from_secs(30);
+
+/// How often it is written down when devices were last connected.
+const SEEN_EVERY: Duration = Duration::from_secs(30);
 
 type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
@@ -80,10 +83,11 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let hub = Hub::start();
     let mailbox = open_mailbox(&config, Arc::clone(&clock), hub.commit_listener())?;
     belfry_account::reconcile(&directory, &*mailbox).await?;
+    let devices = Arc::new(Devices::new(directory.clone()));
     let broker = Broker::start(
         hub,
         Arc::clone(&mailbox),
-        Arc::new(Devices(directory.clone())),
+        Arc::clone(&devices) as Arc<dyn DeviceDirectory>,
         broker_settings(&config),
     );
     let bridge = bridge(&config, &public, &trusted, &directory, &mailbox, &clock).await?;
@@ -121,6 +125,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
             .await
     });
     tasks.spawn(note_uses(bridge.clone(), stopping.clone()));
+    tasks.spawn(write_down_seen(Arc::clone(&devices), stopping.clone()));
     if let Some(tls) = tls {
         tasks.spawn(tls::reload_on_hangup(config.clone(), tls, stopping.clone()));
     }
@@ -136,7 +141,10 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         tasks.wait().await;
         broker.drain().await;
         bridge.note_uses().await;
-        tokio::task::spawn_blocking(move || mailbox.close()).await
+        let closed = tokio::task::spawn_blocking(move || mailbox.close()).await;
+        // Last: with many devices it may not end in time, and nothing depends on it.
+        devices.write_down_seen().await;
+        closed
     });
     if ended.await.is_err() {
         tracing::warn!("not everything ended in time; what was promised is stored all the same");
@@ -275,6 +283,13 @@ fn account_settings(
 
 fn tls_source(tls: Tls) -> TlsSource {
     Arc::new(move || TlsAcceptor::from(http::current(&tls)))
+}
+
+async fn write_down_seen(devices: Arc<Devices>, stopping: CancellationToken) {
+    let mut every = tokio::time::interval(SEEN_EVERY);
+    while stopping.run_until_cancelled(every.tick()).await.is_some() {
+        devices.write_down_seen().await;
+    }
 }
 
 async fn note_uses(bridge: Bridge, stopping: CancellationToken) {

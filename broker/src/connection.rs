@@ -86,7 +86,7 @@ impl Connection {
             connect_timeout: settings.connect_timeout,
         };
         Self {
-            session: Session::new(limits, Instant::now()),
+            session: Session::new(limits, steady_clock()),
             broker,
             transport,
             kind,
@@ -119,7 +119,7 @@ impl Connection {
                 Woken::Stream(_) | Woken::Mail => {}
                 Woken::Draining => return Ending::Lost,
                 Woken::Time => {
-                    let now = Instant::now();
+                    let now = steady_clock();
                     if let Action::End(ending) = self.session.overdue(now) {
                         return ending;
                     }
@@ -140,7 +140,7 @@ impl Connection {
         while self.transport.waiting() < WRITE_BYTES_MAX {
             let action = match self.transport.next_packet(self.session.version()) {
                 Ok(None) => return None,
-                Ok(Some(packet)) => self.session.receive(packet, Instant::now()),
+                Ok(Some(packet)) => self.session.receive(packet, steady_clock()),
                 Err(error) => {
                     self.answer_bad_connect(error);
                     self.session.end(Ending::Refused(error.reason()))
@@ -258,7 +258,7 @@ impl Connection {
     }
 
     fn next_deadline(&mut self) -> Option<Instant> {
-        let now = Instant::now();
+        let now = steady_clock();
         let mut deadlines = [self.session.deadline(), None, None, None];
         if let Some(client) = &mut self.client {
             if self.transport.waiting() == 0 {
@@ -287,7 +287,7 @@ impl Connection {
     async fn take_last_acknowledgements(&mut self) {
         loop {
             while let Ok(Some(packet)) = self.transport.next_packet(self.session.version()) {
-                if let Action::Settled(what) = self.session.receive(packet, Instant::now()) {
+                if let Action::Settled(what) = self.session.receive(packet, steady_clock()) {
                     self.acknowledged(what);
                 }
             }
@@ -319,6 +319,8 @@ impl Connection {
             return;
         };
         drop(self.transport);
+        let directory = &self.broker.0.directory;
+        directory.note_seen(client.user, client.device, wall_clock());
         let expiry = Duration::from_secs(self.session.expiry_secs().into());
         if client.persistent {
             let Client { user, device, .. } = *client;
@@ -341,12 +343,17 @@ impl Connection {
                 presence: client.registration.inbox.presence(),
             };
             let detached = &self.broker.0.detached;
-            detached.keep(device, left, expiry, Instant::now());
+            detached.keep(device, left, expiry, steady_clock());
         }
         if let Some(will) = self.session.take_will(ending) {
             inbound::leave_will(&self.broker, client.user, client.device, *will, expiry).await;
         }
     }
+}
+
+/// The time that deadlines are in: tokio's, so that a test can let it pass.
+fn steady_clock() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 /// The time of day.

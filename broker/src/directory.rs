@@ -1,6 +1,7 @@
 //! What the broker asks of the directory of devices and permissions.
 
 use belfry_protocol::id::{DeviceId, PermissionId, UserId};
+use belfry_protocol::time::Timestamp;
 use bytes::Bytes;
 use std::future::Future;
 use std::pin::Pin;
@@ -29,4 +30,8 @@ pub trait DeviceDirectory: Send + Sync + 'static {
         user: UserId,
         permission: PermissionId,
     ) -> BoxFuture<'_, Result<bool, Unavailable>>;
+
+    /// A device is connected, or was until now. Called as a connection begins and as it ends, which
+    /// neither waits for: keep it and write it down later.
+    fn note_seen(&self, user: UserId, device: DeviceId, at: Timestamp);
 }

@@ -3,6 +3,7 @@
 
 mod counted;
 mod device;
+mod filters;
 mod websocket;
 
 use super::*;
@@ -17,13 +18,22 @@ use bytes::Bytes;
 use device::{Device, Packet, Via};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 const PASSWORD: &[u8] = b"secret";
 
-struct Everyone;
+/// The user's every device with the right password.
+#[derive(Default)]
+struct Everyone {
+    /// The devices that were noted, in their order.
+    noted: Mutex<Vec<DeviceId>>,
+    /// How often it was asked for a permission.
+    asked: AtomicUsize,
+}
 
 impl DeviceDirectory for Everyone {
     fn authenticate(
@@ -41,12 +51,21 @@ impl DeviceDirectory for Everyone {
         _user: UserId,
         permission: PermissionId,
     ) -> BoxFuture<'_, Result<bool, Unavailable>> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
         Box::pin(async move { Ok(permission == self::permission()) })
+    }
+
+    fn note_seen(&self, user: UserId, device: DeviceId, at: Timestamp) {
+        assert_eq!(user, self::user());
+        let ago = Timestamp::of(SystemTime::now()).since(at);
+        assert!(ago < Duration::from_secs(60), "{ago:?}");
+        self.noted.lock().unwrap().push(device);
     }
 }
 
 struct Server {
     broker: Broker,
+    directory: Arc<Everyone>,
     mailbox: Arc<EmbeddedMailbox>,
     tcp: SocketAddr,
     http: SocketAddr,
@@ -100,7 +119,9 @@ impl Server {
         let clock = || Timestamp::of(SystemTime::now());
         let mailbox = EmbeddedMailbox::open(folder.path(), limits, Arc::new(clock), listener);
         let mailbox = Arc::new(mailbox.unwrap());
-        let broker = Broker::start(hub, Arc::clone(&mailbox), Arc::new(Everyone), settings);
+        let directory = Arc::new(Everyone::default());
+        let devices: Arc<dyn DeviceDirectory> = Arc::clone(&directory) as _;
+        let broker = Broker::start(hub, Arc::clone(&mailbox), devices, settings);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let tcp = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
@@ -112,6 +133,7 @@ impl Server {
         tokio::spawn(async move { axum::serve(listener, router).await });
         let server = Self {
             broker,
+            directory,
             mailbox,
             tcp,
             http,
@@ -346,6 +368,25 @@ async fn a_wrong_password_is_told_by_the_code_of_the_version() {
         device.is_closed().await;
     }
     assert!(server.broker.online(user()).is_empty());
+}
+
+#[tokio::test]
+async fn a_device_is_noted_as_it_comes_and_as_it_goes() {
+    let server = Server::start(Settings::default()).await;
+    let noted = || server.directory.noted.lock().unwrap().clone();
+    let mut stranger = server.tcp(4).await;
+    stranger.send_connect(3, b"wrong", false, &[]).await;
+    stranger.next().await;
+    let mut one = server.tcp(4).await;
+    one.connect(1, false).await;
+    assert_eq!(noted(), [device(1)]);
+    let mut two = server.subscribed(2, 5).await;
+    two.ping().await;
+    assert_eq!(noted(), [device(1), device(2)], "not for each packet");
+    one.disconnect().await;
+    server.broker.drain().await;
+    let expected = [1, 2, 1, 2].map(device);
+    assert_eq!(noted(), expected);
 }
 
 #[tokio::test]

@@ -15,14 +15,22 @@ use std::num::NonZeroU32;
 
 /// Filters of one session: every client in sight uses fewer than ten.
 const FILTERS_MAX: usize = 64;
+/// Filters that are looked at in one SUBSCRIBE. A packet has room for a thousand, and each may cost a
+/// look into the directory; no session could have more. Those beyond are refused one by one, as those
+/// beyond a session's are, so that the client learns which it has.
+const FILTERS_PER_PACKET_MAX: usize = FILTERS_MAX;
 
 impl Connection {
     pub(super) async fn subscribe(&mut self, subscribe: Subscribe) {
         let mut codes = Vec::with_capacity(subscribe.filters.len());
         let mut granted = Vec::new();
         let mut wants_retained = Vec::new();
-        for asked in &subscribe.filters {
-            match self.grant(asked, granted.len()).await {
+        for (index, asked) in subscribe.filters.iter().enumerate() {
+            let grant = match index < FILTERS_PER_PACKET_MAX {
+                true => self.grant(asked, &granted).await,
+                false => Err(ReasonCode::QuotaExceeded),
+            };
+            match grant {
                 Ok(filter) => {
                     let options = options(asked, subscribe.identifier);
                     if self.sends_retained(asked, &filter) {
@@ -60,7 +68,7 @@ impl Connection {
         let mut removed = Vec::new();
         for text in &unsubscribe.filters {
             let filter = Filter::parse(client.user, text.as_str()).ok();
-            let had = filter.filter(|filter| client.has(filter));
+            let had = filter.filter(|filter| client.has(filter) && !removed.contains(filter));
             codes.push(match had {
                 Some(_) => ReasonCode::Success,
                 None => ReasonCode::NoSubscriptionExisted,
@@ -92,10 +100,20 @@ impl Connection {
         }));
     }
 
-    async fn grant(&mut self, asked: &SubscribeFilter, more: usize) -> Result<Filter, ReasonCode> {
+    async fn grant(
+        &mut self,
+        asked: &SubscribeFilter,
+        granted: &[(Filter, SubscriptionOptions)],
+    ) -> Result<Filter, ReasonCode> {
         let client = self.client.as_ref().ok_or(ReasonCode::NotAuthorized)?;
         let filter = Filter::parse(client.user, asked.filter.as_str());
         let filter = filter.map_err(|_| ReasonCode::NotAuthorized)?;
+        let new = |filter: &Filter| !client.has(filter);
+        let more = granted.iter().filter(|(filter, _)| new(filter)).count();
+        let count = client.delivery.view().filters.len() + more;
+        if count >= FILTERS_MAX && new(&filter) {
+            return Err(ReasonCode::QuotaExceeded);
+        }
         if let Filter::Notification(permission) = filter {
             let directory = &self.broker.0.directory;
             match directory.owns_permission(client.user, permission).await {
@@ -103,10 +121,6 @@ impl Connection {
                 Ok(false) => return Err(ReasonCode::NotAuthorized),
                 Err(_) => return Err(ReasonCode::ImplementationSpecificError),
             }
-        }
-        let count = client.delivery.view().filters.len() + more;
-        if count >= FILTERS_MAX && !client.has(&filter) {
-            return Err(ReasonCode::QuotaExceeded);
         }
         Ok(filter)
     }

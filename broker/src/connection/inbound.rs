@@ -1,6 +1,6 @@
 //! What a device publishes: its presence, what it has shown, and the private space.
 
-use super::{Client, Connection, wall_clock};
+use super::{Client, Connection, steady_clock, wall_clock};
 use crate::broker::Broker;
 use crate::mailbox::apply_one;
 use crate::notice::{Live, Notice};
@@ -62,7 +62,7 @@ impl Connection {
             Ok(topic) => topic,
             Err(_) => return ReasonCode::NotAuthorized,
         };
-        let wait = client.allowance.take(Instant::now());
+        let wait = client.allowance.take(steady_clock());
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }

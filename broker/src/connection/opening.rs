@@ -1,6 +1,6 @@
 //! CONNECT: who this is, and the session that it goes on with.
 
-use super::{Client, Connection, TAKEOVER_MAX, inbound, wall_clock};
+use super::{Client, Connection, TAKEOVER_MAX, inbound, steady_clock, wall_clock};
 use crate::delivery::Delivery;
 use crate::figures::Connected;
 use crate::inbox::CloseCause;
@@ -12,7 +12,7 @@ use belfry_protocol::topic::Topic;
 use belfry_store::mailbox::{Command, Outcome, Refusal, Seq, SessionRow, View};
 use bytes::Bytes;
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 impl Connection {
     /// Opens the session, or says why not.
@@ -51,7 +51,7 @@ impl Connection {
             registration.inbox.close(CloseCause::ShuttingDown);
         }
         // Only now: an older connection puts it there as it leaves.
-        let left = broker.0.detached.take(device, Instant::now());
+        let left = broker.0.detached.take(device, steady_clock());
         let inbox = &registration.inbox;
         broker.0.hub.set_presence(user, inbox, left.presence);
         let persistent = !connect.clean_start || self.session.expiry_secs() > 0;
@@ -60,7 +60,7 @@ impl Connection {
         let rule = broker.0.settings.release;
         let delivery = Delivery::attach(View::from(&row), head, rule);
         let in_flight = if present { left.in_flight } else { Vec::new() };
-        let now = Instant::now();
+        let now = steady_clock();
         let connected = Connected::new(self.kind, connect.version);
         self.session.accept(in_flight, &row.inbound_qos2, now);
         self.client = Some(Box::new(Client {
@@ -80,6 +80,7 @@ impl Connection {
             taken: 0,
             _connected: connected,
         }));
+        broker.0.directory.note_seen(user, device, wall_clock());
         let properties = self.properties(connect);
         self.write(&ServerPacket::ConnAck(ConnAck {
             session_present: present,

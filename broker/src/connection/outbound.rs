@@ -1,6 +1,6 @@
 //! What goes to the device: from its inbox while it is live, from the mailbox otherwise.
 
-use super::{Client, Connection, RETRY_AFTER, UNLOGGED_MAX, wall_clock};
+use super::{Client, Connection, RETRY_AFTER, UNLOGGED_MAX, steady_clock, wall_clock};
 use crate::delivery::Verdict;
 use crate::notice::{Live, Notice};
 use crate::presence::Situation;
@@ -13,7 +13,6 @@ use belfry_protocol::topic::Topic;
 use belfry_store::mailbox::{Content, Entry, Refusal, Seq};
 use bytes::Bytes;
 use std::num::NonZeroU16;
-use std::time::Instant;
 
 impl Connection {
     /// Looks at what the inbox holds.
@@ -53,7 +52,7 @@ impl Connection {
         let Some(client) = &self.client else {
             return false;
         };
-        if client.retry.is_some_and(|retry| retry > Instant::now()) || !self.has_room() {
+        if client.retry.is_some_and(|retry| retry > steady_clock()) || !self.has_room() {
             return false;
         }
         let due = client.delivery.next_due();
@@ -82,7 +81,7 @@ impl Connection {
                 Ok(false) => return,
                 Err(_) => {
                     if let Some(client) = &mut self.client {
-                        client.retry = Some(Instant::now() + RETRY_AFTER);
+                        client.retry = Some(steady_clock() + RETRY_AFTER);
                     }
                     return;
                 }

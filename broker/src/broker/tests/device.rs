@@ -1,6 +1,7 @@
 //! A device that speaks MQTT from bytes of its own, so that it shares no mistake with the wire.
 
 use super::{PASSWORD, device, user};
+use crate::transport::Stream;
 use bytes::{Buf as _, Bytes};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,10 +18,42 @@ pub(super) enum Via {
 }
 
 pub(super) struct Device {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     version: u8,
     via: Via,
     read: Vec<u8>,
+}
+
+/// What a CONNECT says.
+pub(super) struct Connect<'a> {
+    pub(super) number: u8,
+    pub(super) password: &'a [u8],
+    pub(super) clean: bool,
+    pub(super) keep_alive_secs: u16,
+    /// More properties, in 5.0, beside a session expiry of an hour where it is not clean.
+    pub(super) properties: &'a [u8],
+    pub(super) will: Option<Will<'a>>,
+}
+
+pub(super) struct Will<'a> {
+    pub(super) topic: &'a str,
+    pub(super) payload: &'a [u8],
+    pub(super) retain: bool,
+    /// In 5.0.
+    pub(super) delay_secs: u32,
+}
+
+impl Connect<'_> {
+    pub(super) fn new(number: u8) -> Self {
+        Self {
+            number,
+            password: PASSWORD,
+            clean: false,
+            keep_alive_secs: 60,
+            properties: &[],
+            will: None,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -76,6 +109,11 @@ impl Device {
                 stream
             }
         };
+        Self::over(Box::new(stream), version, via)
+    }
+
+    /// Over a stream that leads to the server.
+    pub(super) fn over(stream: Box<dyn Stream>, version: u8, via: Via) -> Self {
         Self {
             stream,
             version,
@@ -183,27 +221,58 @@ impl Device {
         clean: bool,
         will: &[(&str, &[u8])],
     ) {
+        let will = will.first().map(|(topic, payload)| Will {
+            topic,
+            payload,
+            retain: false,
+            delay_secs: 0,
+        });
+        self.send_connect_as(&Connect {
+            password,
+            clean,
+            will,
+            ..Connect::new(number)
+        })
+        .await;
+    }
+
+    pub(super) async fn send_connect_as(&mut self, connect: &Connect<'_>) {
         let mut body = Vec::new();
         string(b"MQTT", &mut body);
-        let will_flag = if will.is_empty() { 0 } else { 4 };
-        body.extend([self.version, 0xc0 | u8::from(clean) << 1 | will_flag, 0, 60]);
-        if self.version == 5 {
-            // Session Expiry Interval.
-            let expiry: u32 = if clean { 0 } else { 3_600 };
-            body.extend([5, 0x11]);
-            body.extend(expiry.to_be_bytes());
+        let mut flags = 0xc0 | u8::from(connect.clean) << 1;
+        if let Some(will) = &connect.will {
+            flags |= 4 | u8::from(will.retain) << 5;
         }
-        string(device(number).to_string().as_bytes(), &mut body);
-        for (topic, payload) in will {
+        body.extend([self.version, flags]);
+        body.extend(connect.keep_alive_secs.to_be_bytes());
+        if self.version == 5 {
+            let expiry: u32 = if connect.clean { 0 } else { 3_600 };
+            let mut properties = vec![0x11];
+            properties.extend(expiry.to_be_bytes());
+            properties.extend(connect.properties);
+            body.push(properties.len() as u8);
+            body.extend(properties);
+        }
+        string(device(connect.number).to_string().as_bytes(), &mut body);
+        if let Some(will) = &connect.will {
             if self.version == 5 {
-                body.push(0);
+                body.extend([5, 0x18]);
+                body.extend(will.delay_secs.to_be_bytes());
             }
-            string(topic.as_bytes(), &mut body);
-            string(payload, &mut body);
+            string(will.topic.as_bytes(), &mut body);
+            string(will.payload, &mut body);
         }
         string(user().to_string().as_bytes(), &mut body);
-        string(password, &mut body);
+        string(connect.password, &mut body);
         self.send(packet(0x10, &body)).await;
+    }
+
+    /// Connects. Whether the session was there.
+    pub(super) async fn connect_as(&mut self, connect: &Connect<'_>) -> bool {
+        self.send_connect_as(connect).await;
+        let answer = self.next().await;
+        assert_eq!(answer.connack_code(), 0);
+        answer.body[0] == 1
     }
 
     /// Connects. Whether the session was there.
@@ -221,20 +290,38 @@ impl Device {
     }
 
     pub(super) async fn subscribe(&mut self, filters: &[(&str, u8)], codes: &[u8]) {
-        let mut body = vec![0, 9];
-        if self.version == 5 {
-            body.push(0);
-        }
+        let mut body = self.filters_header();
         for (filter, qos) in filters {
             string(filter.as_bytes(), &mut body);
             body.push(*qos);
         }
         self.send(packet(0x82, &body)).await;
+        assert_eq!(self.filter_codes(0x90).await, codes);
+    }
+
+    pub(super) async fn unsubscribe(&mut self, filters: &[&str], codes: &[u8]) {
+        let mut body = self.filters_header();
+        for filter in filters {
+            string(filter.as_bytes(), &mut body);
+        }
+        self.send(packet(0xa2, &body)).await;
+        assert_eq!(self.filter_codes(0xb0).await, codes);
+    }
+
+    fn filters_header(&self) -> Vec<u8> {
+        let mut body = vec![0, 9];
+        if self.version == 5 {
+            body.push(0);
+        }
+        body
+    }
+
+    async fn filter_codes(&mut self, first: u8) -> Vec<u8> {
         let answer = self.next().await;
-        assert_eq!(answer.first, 0x90);
+        assert_eq!(answer.first, first);
         let skip = if self.version == 5 { 3 } else { 2 };
         assert_eq!(&answer.body[..2], [0, 9]);
-        assert_eq!(&answer.body[skip..], codes);
+        answer.body[skip..].to_vec()
     }
 
     pub(super) async fn publish(
@@ -256,6 +343,30 @@ impl Device {
         body.extend(payload);
         self.send(packet(0x30 | qos << 1 | u8::from(retain), &body))
             .await;
+    }
+
+    /// In 5.0, with encoded properties.
+    pub(super) async fn publish_with(
+        &mut self,
+        topic: &str,
+        payload: &[u8],
+        id: u16,
+        properties: &[u8],
+    ) {
+        let mut body = Vec::new();
+        string(topic.as_bytes(), &mut body);
+        body.extend(id.to_be_bytes());
+        body.push(properties.len() as u8);
+        body.extend(properties);
+        body.extend(payload);
+        self.send(packet(0x32, &body)).await;
+    }
+
+    /// Disconnects with a reason and encoded properties, in 5.0.
+    pub(super) async fn disconnect_with(&mut self, reason: u8, properties: &[u8]) {
+        let mut body = vec![reason, properties.len() as u8];
+        body.extend(properties);
+        self.send(packet(0xe0, &body)).await;
     }
 
     pub(super) async fn puback(&mut self, id: u16) {
@@ -376,16 +487,30 @@ impl Packet {
     }
 
     fn publish(&self) -> (String, u16, Bytes) {
+        let (topic, id, _, payload) = self.publish_parts();
+        (topic, id, payload)
+    }
+
+    fn publish_parts(&self) -> (String, u16, Bytes, Bytes) {
         assert_eq!(self.kind(), 3);
         let mut body = self.body.clone();
         let length = body.get_u16().into();
         let topic = String::from_utf8(body.split_to(length).to_vec()).unwrap();
         let id = if self.qos() > 0 { body.get_u16() } else { 0 };
+        let mut properties = Bytes::new();
         if self.version == 5 {
             let (length, bytes) = variable(&body).unwrap();
-            body.advance(length + bytes);
+            body.advance(bytes);
+            properties = body.split_to(length);
         }
-        (topic, id, body)
+        (topic, id, properties, body)
+    }
+
+    /// The Message Expiry Interval of a PUBLISH whose properties begin with it.
+    pub(super) fn expiry_secs(&self) -> u32 {
+        let mut properties = self.publish_parts().2;
+        assert_eq!(properties.get_u8(), 2, "{self:?}");
+        properties.get_u32()
     }
 
     pub(super) fn topic(&self) -> String {
