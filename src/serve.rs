@@ -126,9 +126,11 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     });
     tasks.spawn(note_uses(bridge.clone(), stopping.clone()));
     tasks.spawn(write_down_seen(Arc::clone(&devices), stopping.clone()));
-    if let Some(tls) = tls {
-        tasks.spawn(tls::reload_on_hangup(config.clone(), tls, stopping.clone()));
-    }
+    tasks.spawn(tls::reload_on_hangup(
+        config.clone(),
+        tls,
+        stopping.clone(),
+    )?);
     let ready = serde_json::json!({
         "event": "ready", "http": http_bound.to_string(), "mqtt": mqtt_bound.to_string(),
     });

@@ -41,21 +41,29 @@ fn read(config: &Config) -> anyhow::Result<Option<rustls::ServerConfig>> {
     Ok(Some(server))
 }
 
-/// Reads the certificate again whenever SIGHUP comes; one that cannot be used changes nothing.
-pub(crate) async fn reload_on_hangup(config: Config, tls: Tls, stopping: CancellationToken) {
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
-        return;
-    };
-    while stopping.run_until_cancelled(hangup.recv()).await.is_some() {
-        match read(&config) {
-            Ok(Some(server)) => {
-                *tls.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(server);
-                tracing::info!("the certificate was read again");
-            }
-            Ok(None) => {}
-            Err(error) => {
-                tracing::error!(error = format!("{error:#}"), "the old certificate stays")
+/// Reads the certificate again whenever SIGHUP comes; one that cannot be used changes nothing. Without
+/// TLS there is nothing to read, and the signal must not end the process as it would by itself.
+///
+/// # Errors
+/// The signal cannot be caught.
+pub(crate) fn reload_on_hangup(
+    config: Config,
+    tls: Option<Tls>,
+    stopping: CancellationToken,
+) -> std::io::Result<impl Future<Output = ()>> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(async move {
+        while stopping.run_until_cancelled(hangup.recv()).await.is_some() {
+            match (&tls, read(&config)) {
+                (Some(tls), Ok(Some(server))) => {
+                    *tls.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(server);
+                    tracing::info!("the certificate was read again");
+                }
+                (_, Err(error)) => {
+                    tracing::error!(error = format!("{error:#}"), "the old certificate stays");
+                }
+                _ => tracing::info!("there is no certificate to read again"),
             }
         }
-    }
+    })
 }

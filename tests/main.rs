@@ -14,4 +14,5 @@ mod kill_nine_loses_nothing;
 mod measurements_run;
 mod revoked_site_is_refused;
 mod strangers_are_refused;
+mod the_certificate_is_renewed;
 mod walkthrough;
