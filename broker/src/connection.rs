@@ -6,6 +6,7 @@ mod filters;
 mod inbound;
 mod opening;
 mod outbound;
+mod unlogged;
 
 use crate::broker::Broker;
 use crate::delivery::Delivery;
@@ -14,7 +15,6 @@ use crate::figures::{Connected, TransportKind};
 use crate::hub::Registration;
 use crate::inbox::{CloseCause, Inbox};
 use crate::mailbox::apply_one;
-use crate::notice::Live;
 use crate::session::{Action, Ending, InFlight, Limits, Session};
 use crate::transport::{Progress, Transport, WRITE_BYTES_MAX};
 use crate::wire::{
@@ -24,7 +24,6 @@ use crate::wire::{
 use belfry_protocol::id::{DeviceId, UserId};
 use belfry_protocol::time::Timestamp;
 use belfry_store::mailbox::{Command, Refusal, Seq};
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -35,10 +34,6 @@ const TAKEOVER_MAX: Duration = Duration::from_secs(5);
 const FAREWELL_MAX: Duration = Duration::from_secs(1);
 /// After the mailbox could not be read, it is tried again this much later.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// Messages outside the log that wait for the window; more are dropped. Above the number of
-/// retained messages that a user may have, so that those all arrive.
-const UNLOGGED_MAX: usize = 1_024;
-
 /// A connection with its session.
 pub(crate) struct Connection {
     broker: Broker,
@@ -56,7 +51,7 @@ struct Client {
     delivery: Delivery,
     /// Whether the mailbox keeps the session.
     persistent: bool,
-    unlogged: VecDeque<Live>,
+    unlogged: unlogged::Unlogged,
     allowance: inbound::Allowance,
     /// Held entries after this one are to be considered again: the situation changed.
     review: Option<Seq>,

@@ -4,10 +4,14 @@
 mod counted;
 mod device;
 mod filters;
+mod options;
+mod timing;
 mod websocket;
 
 use super::*;
 use crate::directory::{BoxFuture, Unavailable};
+use crate::figures::TransportKind;
+use crate::transport::Framing;
 use belfry_protocol::envelope::{Envelope, Notification};
 use belfry_protocol::id::NotificationId;
 use belfry_protocol::push::{ContentEncoding, Urgency};
@@ -17,7 +21,7 @@ use belfry_store::mailbox::{Accept, Command, CommitListener, MailboxLimits, Outc
 use bytes::Bytes;
 use device::{Device, Packet, Via};
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
@@ -206,6 +210,15 @@ impl Server {
 
     async fn tcp(&self, version: u8) -> Device {
         Device::open(self.tcp, version, Via::Tcp).await
+    }
+
+    /// A device whose stream is in this process, so that time may stand still.
+    fn beside(&self, version: u8) -> Device {
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        let counted = self.broker.count(Ipv4Addr::LOCALHOST.into()).unwrap();
+        let (framing, kind) = (Framing::Plain, TransportKind::Tcp);
+        self.broker.serve(Box::new(theirs), framing, kind, counted);
+        Device::over(Box::new(ours), version, Via::Tcp)
     }
 
     /// A device with a persistent session that is connected and subscribed.

@@ -1,6 +1,6 @@
 //! SUBSCRIBE and UNSUBSCRIBE: which filters a device may have, and where they start.
 
-use super::{Client, Connection, UNLOGGED_MAX, wall_clock};
+use super::{Client, Connection, wall_clock};
 use crate::mailbox::apply_one;
 use crate::notice::Live;
 use crate::wire::{
@@ -185,12 +185,11 @@ impl Connection {
                 .iter()
                 .filter(|(filter, _)| filter.matches(&topic))
                 .peekable();
-            if expires <= now || matching.peek().is_none() || client.unlogged.len() >= UNLOGGED_MAX
-            {
+            if expires <= now || matching.peek().is_none() {
                 continue;
             }
             let granted = matching.any(|(_, options)| options.at_least_once);
-            client.unlogged.push_back(Live {
+            client.unlogged.push(Live {
                 topic,
                 properties,
                 payload,

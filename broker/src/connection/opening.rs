@@ -1,6 +1,6 @@
 //! CONNECT: who this is, and the session that it goes on with.
 
-use super::{Client, Connection, TAKEOVER_MAX, inbound, steady_clock, wall_clock};
+use super::{Client, Connection, TAKEOVER_MAX, inbound, steady_clock, unlogged, wall_clock};
 use crate::delivery::Delivery;
 use crate::figures::Connected;
 use crate::inbox::CloseCause;
@@ -11,7 +11,6 @@ use belfry_protocol::id::{DeviceId, UserId};
 use belfry_protocol::topic::Topic;
 use belfry_store::mailbox::{Command, Outcome, Refusal, Seq, SessionRow, View};
 use bytes::Bytes;
-use std::collections::VecDeque;
 use std::time::Duration;
 
 impl Connection {
@@ -69,7 +68,7 @@ impl Connection {
             registration,
             delivery,
             persistent,
-            unlogged: VecDeque::new(),
+            unlogged: unlogged::Unlogged::default(),
             allowance: inbound::Allowance::full(
                 now,
                 broker.0.settings.private_publishes_per_second,

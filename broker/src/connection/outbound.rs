@@ -1,6 +1,6 @@
 //! What goes to the device: from its inbox while it is live, from the mailbox otherwise.
 
-use super::{Client, Connection, RETRY_AFTER, UNLOGGED_MAX, steady_clock, wall_clock};
+use super::{Client, Connection, RETRY_AFTER, steady_clock, wall_clock};
 use crate::delivery::Verdict;
 use crate::notice::{Live, Notice};
 use crate::presence::Situation;
@@ -67,7 +67,7 @@ impl Connection {
                 return;
             };
             client.retry = None;
-            if let Some(message) = client.unlogged.pop_front() {
+            if let Some(message) = client.unlogged.pop() {
                 self.send_live(&message);
                 continue;
             }
@@ -148,10 +148,10 @@ impl Connection {
         };
         let own = client.device;
         match client.delivery.live(message, own, situation, wall_clock()) {
-            Verdict::Send if client.unlogged.len() < UNLOGGED_MAX => {
+            Verdict::Send => {
                 let mut message = message.clone();
                 message.retain &= client.delivery.retain_as_published(&message.topic);
-                client.unlogged.push_back(message);
+                client.unlogged.push(message);
             }
             Verdict::SendOnce if room => {
                 let retain = message.retain && client.delivery.retain_as_published(&message.topic);
@@ -181,14 +181,15 @@ impl Connection {
             .mailbox
             .entries(client.user, due.clone())
             .await?;
-        client.review = match due.last() {
-            Some(last) if due.len() == free => client.review.map(|_| *last),
-            _ => None,
-        };
+        let all = due.len() < free;
         for seq in due {
+            if !self.has_room() {
+                return Ok(true);
+            }
             let Some(client) = &mut self.client else {
                 break;
             };
+            client.review = client.review.map(|_| seq);
             match entries.iter().find(|entry| entry.meta.seq == seq) {
                 None => client.delivery.gone(seq),
                 Some(entry) => {
@@ -198,6 +199,9 @@ impl Connection {
                     }
                 }
             }
+        }
+        if let Some(client) = self.client.as_mut().filter(|_| all) {
+            client.review = None;
         }
         Ok(true)
     }
@@ -224,6 +228,10 @@ impl Connection {
             let sent = |seq| session.is_in_flight(seq);
             if client.delivery.read(&entry.meta, sent, situation, now) == Verdict::Send {
                 self.send_entry(entry);
+            }
+            if !self.has_room() {
+                // Messages are of any size: the rest is read again when these are written.
+                return Ok(true);
             }
         }
         if let Some(client) = &mut self.client {
