@@ -1,13 +1,16 @@
 //! Devices.
 
-use crate::{Accounts, Caller, Page, display_name, random};
+use crate::given::Given;
+use crate::limit::{LimitReached, Refused};
+use crate::paging::{Key, Page, Paging};
+use crate::{Accounts, Caller, Inner, display_name, random};
 use axum::extract::State;
 use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use belfry_broker::CloseCause;
 use belfry_broker::presence::Presence;
-use belfry_edge::{ApiError, Json, Path};
+use belfry_edge::{ApiError, Path, Query};
 use belfry_protocol::event::Event;
 use belfry_protocol::id::{DeviceId, UserId};
 use belfry_protocol::problem::Problem;
@@ -15,6 +18,7 @@ use belfry_protocol::secret::Secret;
 use belfry_protocol::time::Timestamp;
 use belfry_store::directory::{Device, DeviceKind, NewDevice};
 use belfry_store::mailbox::Command;
+use curve25519_dalek::MontgomeryPoint;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -28,6 +32,8 @@ pub(crate) fn router() -> OpenApiRouter<Accounts> {
 
 #[derive(Deserialize, ToSchema)]
 struct DeviceRequest {
+    /// 1 to 100 characters, none of them control characters.
+    #[schema(min_length = 1, max_length = 100)]
     name: String,
     #[schema(value_type = String, example = "browser")]
     kind: DeviceKind,
@@ -65,40 +71,34 @@ struct Topics {
     private: String,
 }
 
-/// Makes a device. Needs a sign-in within the last 10 minutes, which then belongs to the device.
+/// Makes a device.
+///
+/// Needs a sign-in within the last 10 minutes, which from then on belongs to the device and ends with it.
 #[utoipa::path(
-    post, path = "/v1/devices", tag = "Devices", request_body = DeviceRequest,
+    post, path = "/v1/devices", tag = "Devices", request_body = DeviceRequest, security(("token" = [])),
     responses(
-        (status = 201, body = Created),
-        (status = 401, body = Problem),
-        (status = 403, description = "As many devices as a user may have", body = Problem),
-        (status = 422, body = Problem),
+        (status = 201, description = "Made", body = Created),
+        (status = 401, description = "No good token, or one whose sign-in is older than 10 minutes", body = Problem),
+        (status = 409, description = "As many devices as a user may have", body = LimitReached),
+        (status = 422, description = "A bad name, kind or key", body = Problem),
     )
 )]
 async fn create(
     State(accounts): State<Accounts>,
     caller: Caller,
-    Json(request): Json<DeviceRequest>,
-) -> Result<(StatusCode, axum::Json<Created>), ApiError> {
+    Given(request): Given<DeviceRequest>,
+) -> Result<(StatusCode, axum::Json<Created>), Refused> {
     let inner = &accounts.0;
     let (user, now) = (caller.0.user, inner.now());
     caller.recent(now)?;
     let name = display_name(&request.name)?;
-    let public_key = URL_SAFE_NO_PAD
-        .decode(request.public_key.trim_end_matches('='))
-        .ok();
-    let public_key = public_key.and_then(|key| key.try_into().ok());
-    let public_key = public_key.ok_or_else(|| {
-        ApiError::invalid("public_key", "an X25519 public key is 32 bytes, base64url")
-    })?;
+    let public_key = public_key(&request.public_key)?;
+    let _changing = inner.changing(user).await;
+    inner.still(user).await?;
     let limit = inner.settings.devices_per_user;
     if inner.directory.devices(user).await?.len() as u64 >= limit {
         let detail = format!("a user has at most {limit} devices; remove one first");
-        return Err(ApiError::new(
-            StatusCode::FORBIDDEN,
-            "too-many-devices",
-            detail,
-        ));
+        return Err(LimitReached::count("too-many-devices", detail, "devices/user", limit).into());
     }
     let device = Device {
         id: DeviceId::from_bytes(random()?),
@@ -139,6 +139,20 @@ async fn create(
     Ok((StatusCode::CREATED, axum::Json(created)))
 }
 
+/// A key that some secret stands behind. With one of low order every box would have the same key,
+/// which everyone knows (RFC 7748 §6.1).
+fn public_key(text: &str) -> Result<[u8; 32], ApiError> {
+    let key = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok();
+    let key = key.and_then(|key| <[u8; 32]>::try_from(key).ok());
+    key.filter(|key| MontgomeryPoint(*key).mul_clamped([0; 32]) != MontgomeryPoint::default())
+        .ok_or_else(|| {
+            ApiError::invalid(
+                "public_key",
+                "an X25519 public key is 32 bytes, base64url, not of low order",
+            )
+        })
+}
+
 #[derive(Serialize, ToSchema)]
 struct DeviceInfo {
     device_id: DeviceId,
@@ -151,89 +165,103 @@ struct DeviceInfo {
     online: bool,
     /// `active` or `away` while it is connected.
     presence: Option<&'static str>,
+    /// Now while it is connected.
     last_seen: Option<Timestamp>,
 }
 
-/// The user's devices.
+/// The user's devices, oldest first.
 #[utoipa::path(
-    get, path = "/v1/devices", tag = "Devices",
-    responses((status = 200, body = Page<DeviceInfo>), (status = 401, body = Problem))
+    get, path = "/v1/devices", tag = "Devices", params(Paging), security(("token" = [])),
+    responses(
+        (status = 200, description = "A page of them", body = Page<DeviceInfo>),
+        (status = 400, description = "A malformed parameter", body = Problem),
+        (status = 401, description = "No good token", body = Problem),
+        (status = 422, description = "A page of none", body = Problem),
+    )
 )]
 async fn list(
     State(accounts): State<Accounts>,
     caller: Caller,
+    Query(paging): Query<Paging>,
 ) -> Result<axum::Json<Page<DeviceInfo>>, ApiError> {
     let inner = &accounts.0;
-    let online = inner.broker.online(caller.0.user);
-    let now = inner.now();
-    let devices = inner
-        .directory
-        .devices(caller.0.user)
-        .await?
-        .into_iter()
-        .map(|device| {
-            let presence = online
-                .iter()
-                .find(|(id, _)| *id == device.id)
-                .map(|(_, presence)| match presence {
-                    Presence::Active => "active",
-                    Presence::Away => "away",
-                });
-            DeviceInfo {
-                device_id: device.id,
-                name: device.name,
-                kind: device.kind,
-                public_key: URL_SAFE_NO_PAD.encode(device.public_key),
-                created: device.created,
-                online: presence.is_some(),
-                last_seen: if presence.is_some() {
-                    Some(now)
-                } else {
-                    device.last_seen
-                },
-                presence,
-            }
-        });
-    Ok(axum::Json(Page {
-        items: devices.collect(),
-        next: None,
-    }))
+    let user = caller.0.user;
+    let mut devices = inner.directory.devices(user).await?;
+    let oldest_first = |device: &Device| Key(device.created.as_millis(), device.id.to_string());
+    devices.sort_by_cached_key(oldest_first);
+    let page = Page::cut(devices, &paging, oldest_first)?;
+    Ok(axum::Json(page.map(|device| inner.info(user, device))))
+}
+
+impl Inner {
+    fn info(&self, user: UserId, device: Device) -> DeviceInfo {
+        let connected = self.broker.online(user);
+        let presence = connected.iter().find(|(id, _)| *id == device.id);
+        let online = presence.is_some();
+        DeviceInfo {
+            device_id: device.id,
+            name: device.name,
+            kind: device.kind,
+            public_key: URL_SAFE_NO_PAD.encode(device.public_key),
+            created: device.created,
+            online,
+            presence: presence.map(|(_, presence)| match presence {
+                Presence::Active => "active",
+                Presence::Away => "away",
+            }),
+            last_seen: if online {
+                Some(self.now())
+            } else {
+                device.last_seen
+            },
+        }
+    }
 }
 
 #[derive(Deserialize, ToSchema)]
 struct DeviceChange {
+    /// 1 to 100 characters, none of them control characters.
+    #[schema(min_length = 1, max_length = 100)]
     name: String,
 }
 
 /// Renames a device.
 #[utoipa::path(
-    patch, path = "/v1/devices/{id}", tag = "Devices", params(("id" = DeviceId, Path)), request_body = DeviceChange,
-    responses((status = 204), (status = 401, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem))
+    patch, path = "/v1/devices/{id}", tag = "Devices", params(("id" = DeviceId, Path)),
+    request_body = DeviceChange, security(("token" = [])),
+    responses(
+        (status = 200, description = "As it is now", body = DeviceInfo),
+        (status = 401, description = "No good token", body = Problem),
+        (status = 404, description = "The user has no such device", body = Problem),
+        (status = 422, description = "A bad name", body = Problem),
+    )
 )]
 async fn rename(
     State(accounts): State<Accounts>,
     caller: Caller,
-    Path(device): Path<DeviceId>,
-    Json(change): Json<DeviceChange>,
-) -> Result<StatusCode, ApiError> {
+    Path(id): Path<DeviceId>,
+    Given(change): Given<DeviceChange>,
+) -> Result<axum::Json<DeviceInfo>, ApiError> {
+    let inner = &accounts.0;
+    let user = caller.0.user;
     let name = display_name(&change.name)?;
-    if accounts
-        .0
-        .directory
-        .rename_device(caller.0.user, device, &name)
-        .await?
-    {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(ApiError::not_found("there is no such device"))
-    }
+    inner.directory.rename_device(user, id, &name).await?;
+    let devices = inner.directory.devices(user).await?;
+    let renamed = devices.into_iter().find(|device| device.id == id);
+    let renamed = renamed.ok_or_else(|| ApiError::not_found("there is no such device"))?;
+    Ok(axum::Json(inner.info(user, renamed)))
 }
 
-/// Removes a device: its connection and the sign-ins that belong to it end at once. Needs a sign-in
-/// within the last 10 minutes.
+/// Removes a device: its connection and the sign-ins that belong to it end at once.
+///
+/// Needs a sign-in within the last 10 minutes.
 #[utoipa::path(
-    delete, path = "/v1/devices/{id}", tag = "Devices", params(("id" = DeviceId, Path)),
-    responses((status = 204), (status = 401, body = Problem), (status = 404, body = Problem))
+    delete, path = "/v1/devices/{id}", tag = "Devices", params(("id" = DeviceId, Path)), security(("token" = [])),
+    responses(
+        (status = 204, description = "Removed"),
+        (status = 401, description = "No good token, or one whose sign-in is older than 10 minutes", body = Problem),
+        (status = 404, description = "The user has no such device", body = Problem),
+    )
 )]
 async fn remove(
     State(accounts): State<Accounts>,
@@ -243,6 +271,7 @@ async fn remove(
     let inner = &accounts.0;
     let user = caller.0.user;
     caller.recent(inner.now())?;
+    let _changing = inner.changing(user).await;
     if !inner.directory.delete_device(user, device).await? {
         return Err(ApiError::not_found("there is no such device"));
     }

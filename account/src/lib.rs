@@ -4,10 +4,15 @@
 //! (revoking, removing) and to the directory first where it adds, so that a crash in between leaves
 //! nothing that accepts more than it should; [`reconcile`] settles the rest at the start.
 
+mod accounts;
+mod attempts;
 mod caller;
 mod devices;
+mod given;
 mod keyring;
+mod limit;
 mod notifications;
+mod paging;
 mod password;
 mod permissions;
 mod reconcile;
@@ -16,23 +21,27 @@ mod sessions;
 pub use caller::Caller;
 pub use reconcile::reconcile;
 
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
 use belfry_broker::Broker;
 use belfry_edge::{ApiError, TrustedProxies};
+use belfry_protocol::id::UserId;
 use belfry_protocol::time::Timestamp;
 use belfry_store::directory::Directory;
 use belfry_store::mailbox::embedded::EmbeddedMailbox;
 use belfry_store::mailbox::{Command, Mailbox as _, Outcome, Refusal};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{Mutex, MutexGuard};
 use utoipa_axum::router::OpenApiRouter;
 
 /// How long a sign-in lives without being used.
 pub const SIGN_IN_LIFETIME: Duration = Duration::from_secs(30 * 86_400);
 /// How recent a sign-in must be for what cannot be undone.
 const RECENT: Duration = Duration::from_secs(600);
-/// Items of a page unless asked for fewer, and at most.
-const PAGE_DEFAULT: u32 = 50;
-const PAGE_MAX: u32 = 100;
+/// Locks for changes of users, each for one in so many of them: two users rarely share one, and when
+/// they do one waits a moment.
+const CHANGING: usize = 256;
 
 /// What the account rooms are told at their start.
 pub struct Settings {
@@ -68,7 +77,8 @@ struct Inner {
     broker: Broker,
     clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     hashing: password::Hashing,
-    attempts: sessions::Attempts,
+    attempts: attempts::Attempts,
+    changing: [Mutex<()>; CHANGING],
     settings: Settings,
 }
 
@@ -82,7 +92,7 @@ impl Accounts {
         settings: Settings,
     ) -> Self {
         let hashing = password::Hashing::new(settings.password_hashes);
-        let attempts = sessions::Attempts::new(
+        let attempts = attempts::Attempts::new(
             settings.accounts_per_hour,
             settings.sign_in_failures_per_minute,
         );
@@ -93,6 +103,7 @@ impl Accounts {
             clock,
             hashing,
             attempts,
+            changing: std::array::from_fn(|_| Mutex::default()),
             settings,
         }))
     }
@@ -100,11 +111,13 @@ impl Accounts {
     /// The routes.
     pub fn router(self) -> OpenApiRouter {
         OpenApiRouter::new()
+            .merge(accounts::router())
             .merge(sessions::router())
             .merge(devices::router())
             .merge(permissions::router())
             .merge(notifications::router())
             .merge(keyring::router())
+            .layer(axum::middleware::map_response(never_stored))
             .layer(belfry_edge::layers::cors())
             .with_state(self)
     }
@@ -115,18 +128,34 @@ impl Inner {
         (self.clock)()
     }
 
+    /// One change of a user's devices, permissions or account at a time: counted limits hold, and
+    /// nothing is added to an account that is being erased.
+    async fn changing(&self, user: UserId) -> MutexGuard<'_, ()> {
+        let at = usize::from(user.as_bytes()[0]) % CHANGING;
+        self.changing[at].lock().await
+    }
+
+    /// Refuses where the account was erased while the caller waited for its turn.
+    async fn still(&self, user: UserId) -> Result<(), ApiError> {
+        let account = self.directory.account(user).await?;
+        let account = account.ok_or_else(|| ApiError::unauthorized("the account is gone"));
+        account.map(|_| ())
+    }
+
     async fn command(&self, command: Command) -> Result<Outcome, ApiError> {
         let mut outcomes = self.mailbox.apply(vec![command]).await;
         Ok(outcomes.pop().unwrap_or(Err(Refusal::Unavailable))?)
     }
 }
 
-/// A page as every list answers it.
-#[derive(serde::Serialize, utoipa::ToSchema)]
-pub(crate) struct Page<T> {
-    items: Vec<T>,
-    /// The cursor of the next page.
-    next: Option<String>,
+/// What is answered here is one user's, and some of it is shown only once.
+async fn never_stored(mut response: Response) -> Response {
+    let no_store = HeaderValue::from_static("no-store");
+    response
+        .headers_mut()
+        .entry(header::CACHE_CONTROL)
+        .or_insert(no_store);
+    response
 }
 
 /// Random bytes of the operating system.
@@ -148,3 +177,6 @@ fn display_name(name: &str) -> Result<String, ApiError> {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,14 +1,19 @@
 //! The mailbox over HTTP, with its history.
 
+use crate::Accounts;
 use crate::caller::{CallingDevice, Reader};
-use crate::{Accounts, PAGE_DEFAULT, PAGE_MAX, Page};
+use crate::given::Given;
+use crate::paging::{self, Page, Paging};
 use axum::extract::State;
 use axum::http::StatusCode;
-use belfry_edge::{ApiError, Json, Path, Query};
+use belfry_edge::{ApiError, Path, Query};
 use belfry_protocol::envelope::Notification;
-use belfry_protocol::id::NotificationId;
+use belfry_protocol::id::{NotificationId, PermissionId};
 use belfry_protocol::problem::Problem;
-use belfry_store::mailbox::{Command, Entry, HistoryRange, Mailbox as _, Seq};
+use belfry_protocol::push::{ContentEncoding, Urgency};
+use belfry_protocol::site::Origin;
+use belfry_protocol::time::Timestamp;
+use belfry_store::mailbox::{Command, Entry, HistoryRange, Mailbox as _, Refusal, Seq};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -27,72 +32,129 @@ pub(crate) fn router() -> OpenApiRouter<Accounts> {
 /// A notification as devices receive it over MQTT, and whether a device has shown it.
 #[derive(Serialize, ToSchema)]
 struct Item {
-    #[serde(flatten)]
-    #[schema(value_type = Object)]
-    notification: Notification,
+    id: NotificationId,
+    permission: PermissionId,
+    site: Origin,
+    /// Orders the user's log; gaps mean nothing.
+    seq: u64,
+    sent: Timestamp,
+    expires: Timestamp,
+    urgency: Urgency,
+    /// Web Push's `Topic`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    topic: Option<String>,
+    encoding: ContentEncoding,
+    /// Encrypted, base64url.
+    body: String,
     seen: bool,
 }
 
 fn item(entry: &Entry) -> Result<Item, ApiError> {
-    let notification =
-        serde_json::from_slice(&entry.payload).map_err(|_| ApiError::unavailable())?;
+    let notification: Notification = serde_json::from_slice(&entry.payload).map_err(|error| {
+        tracing::error!(%error, "a stored notification cannot be read");
+        ApiError::unavailable()
+    })?;
     Ok(Item {
-        notification,
+        id: notification.id,
+        permission: notification.permission,
+        site: notification.site,
+        seq: entry.meta.seq.0,
+        sent: notification.sent,
+        expires: notification.expires,
+        urgency: notification.urgency,
+        topic: notification.topic,
+        encoding: notification.encoding,
+        body: notification.body,
         seen: entry.meta.seen,
     })
 }
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Range {
-    /// Later than this `seq`, oldest first.
-    after: Option<u64>,
+    /// Later than this `seq`, oldest first; from the beginning if neither is given.
+    #[param(value_type = Option<u64>)]
+    after: Option<String>,
     /// Earlier than this `seq`, newest first.
-    before: Option<u64>,
-    /// At most 100, 50 if not given.
-    limit: Option<u32>,
-    /// `next` of the page before.
-    cursor: Option<u64>,
+    #[param(value_type = Option<u64>)]
+    before: Option<String>,
+}
+
+impl Range {
+    fn read(&self) -> Result<HistoryRange, ApiError> {
+        let seq = |field, text: &str| {
+            let seq = text.parse().map(Seq);
+            seq.map_err(|_| ApiError::malformed(field, "a seq is a number"))
+        };
+        match (&self.after, &self.before) {
+            (Some(_), Some(_)) => Err(ApiError::malformed(
+                "before",
+                "give after or before, not both",
+            )),
+            (None, Some(before)) => Ok(HistoryRange::Before(seq("before", before)?)),
+            (Some(after), None) => Ok(HistoryRange::After(seq("after", after)?)),
+            (None, None) => Ok(HistoryRange::After(Seq(0))),
+        }
+    }
+}
+
+/// Where a page ended, and which way it went.
+fn cursor(range: HistoryRange, seq: Seq) -> String {
+    match range {
+        HistoryRange::After(_) => format!("a{}", seq.0),
+        HistoryRange::Before(_) => format!("b{}", seq.0),
+    }
+}
+
+fn read_cursor(text: &str) -> Result<HistoryRange, ApiError> {
+    let (way, seq) = text.split_at_checked(1).ok_or_else(paging::bad_cursor)?;
+    let seq = Seq(seq.parse().map_err(|_| paging::bad_cursor())?);
+    match way {
+        "a" => Ok(HistoryRange::After(seq)),
+        "b" => Ok(HistoryRange::Before(seq)),
+        _ => Err(paging::bad_cursor()),
+    }
 }
 
 /// A page of the mailbox with its history.
+///
+/// With a user's token, or with HTTP Basic: a device's id and its password. A cursor goes on where its
+/// page ended, whatever `after` or `before` say.
 #[utoipa::path(
-    get, path = "/v1/notifications", tag = "Notifications", params(Range),
-    responses((status = 200, body = Page<Item>), (status = 400, body = Problem), (status = 401, body = Problem))
+    get, path = "/v1/notifications", tag = "Notifications", params(Range, Paging),
+    security(("token" = []), ("device" = [])),
+    responses(
+        (status = 200, description = "A page of it", body = Page<Item>),
+        (status = 400, description = "A malformed parameter", body = Problem),
+        (status = 401, description = "Neither a good token nor a device's password", body = Problem),
+        (status = 422, description = "A page of none", body = Problem),
+    )
 )]
 async fn list(
     State(accounts): State<Accounts>,
     Reader(user): Reader,
     Query(range): Query<Range>,
+    Query(paging): Query<Paging>,
 ) -> Result<axum::Json<Page<Item>>, ApiError> {
-    let limit = range.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
-    let wanted = match (range.after, range.before) {
-        (Some(_), Some(_)) => {
-            return Err(ApiError::malformed(
-                "after",
-                "give after or before, not both",
-            ));
-        }
-        (None, Some(before)) => HistoryRange::Before(Seq(range.cursor.unwrap_or(before))),
-        (after, None) => HistoryRange::After(Seq(range.cursor.or(after).unwrap_or(0))),
-    };
-    let entries = accounts
-        .0
-        .mailbox
-        .history(user, wanted, limit as usize)
-        .await?;
-    let full = entries.len() == limit as usize;
-    let next = entries
-        .last()
-        .filter(|_| full)
-        .map(|last| last.meta.seq.0.to_string());
+    let limit = paging.limit()?;
+    let asked = range.read()?;
+    let range = paging.cursor.as_deref().map_or(Ok(asked), read_cursor)?;
+    let entries = accounts.0.mailbox.history(user, range, limit + 1).await?;
     let items = entries.iter().map(item).collect::<Result<_, _>>()?;
-    Ok(axum::Json(Page { items, next }))
+    Ok(axum::Json(Page::of(items, limit, |item: &Item| {
+        cursor(range, Seq(item.seq))
+    })))
 }
 
 /// One notification.
 #[utoipa::path(
     get, path = "/v1/notifications/{id}", tag = "Notifications", params(("id" = NotificationId, Path)),
-    responses((status = 200, body = Item), (status = 401, body = Problem), (status = 404, body = Problem))
+    security(("token" = []), ("device" = [])),
+    responses(
+        (status = 200, description = "The notification", body = Item),
+        (status = 401, description = "Neither a good token nor a device's password", body = Problem),
+        (status = 404, description = "The user has no such notification (any more)", body = Problem),
+    )
 )]
 async fn get_one(
     State(accounts): State<Accounts>,
@@ -106,30 +168,37 @@ async fn get_one(
 
 #[derive(Deserialize, ToSchema)]
 struct Acknowledgement {
-    /// At most 1,000.
+    /// At most 1,000; ids that the user does not have are passed over.
+    #[schema(max_items = 1000)]
     ids: Vec<NotificationId>,
 }
 
-/// Acknowledges for the calling device, as PUBACK does. With HTTP Basic: device id and password.
+/// Acknowledges for the calling device, as PUBACK does.
+///
+/// With HTTP Basic: the device's id and its password.
 #[utoipa::path(
     post, path = "/v1/notifications/ack", tag = "Notifications", request_body = Acknowledgement,
-    responses((status = 204), (status = 401, body = Problem), (status = 404, description = "The device has no session", body = Problem))
+    security(("device" = [])),
+    responses(
+        (status = 204, description = "They are not owed to the device any more"),
+        (status = 401, description = "Not a device's password", body = Problem),
+        (status = 422, description = "No ids, or too many", body = Problem),
+    )
 )]
 async fn acknowledge(
     State(accounts): State<Accounts>,
     CallingDevice { user, device }: CallingDevice,
-    Json(acknowledgement): Json<Acknowledgement>,
+    Given(acknowledgement): Given<Acknowledgement>,
 ) -> Result<StatusCode, ApiError> {
-    if acknowledgement.ids.len() > ACK_IDS_MAX {
+    let ids = acknowledgement.ids;
+    if ids.len() > ACK_IDS_MAX {
         return Err(ApiError::invalid("ids", "at most 1000 at a time"));
     }
-    accounts
-        .0
-        .command(Command::Acknowledge {
-            user,
-            device,
-            ids: acknowledgement.ids,
-        })
-        .await?;
-    Ok(StatusCode::NO_CONTENT)
+    let command = Command::Acknowledge { user, device, ids };
+    let mut outcomes = accounts.0.mailbox.apply(vec![command]).await;
+    match outcomes.pop().unwrap_or(Err(Refusal::Unavailable)) {
+        // A device without a session is owed nothing.
+        Ok(_) | Err(Refusal::UnknownSession) => Ok(StatusCode::NO_CONTENT),
+        Err(refusal) => Err(refusal.into()),
+    }
 }

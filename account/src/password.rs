@@ -4,13 +4,13 @@ use argon2::Argon2;
 use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier as _, SaltString};
 use belfry_edge::ApiError;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Shortest and longest password, in characters and bytes (NIST SP 800-63B §5.1.1.2).
 const CHARS_MIN: usize = 8;
 const BYTES_MAX: usize = 1_024;
-/// Callers that may wait for their turn; each turn takes some 50 ms.
-const WAITING_MAX: usize = 64;
+/// Callers that may wait for their turn; each turn takes some 50 ms, so the last waits a few seconds.
+const WAITING_MAX: usize = 256;
 
 /// Hashes and checks passwords.
 pub(crate) struct Hashing {
@@ -20,9 +20,15 @@ pub(crate) struct Hashing {
     running: Arc<Semaphore>,
 }
 
+/// A place in the queue, taken before anything else that is bounded by how much can be hashed.
+pub(crate) struct Place<'a> {
+    running: &'a Arc<Semaphore>,
+    _place: SemaphorePermit<'a>,
+}
+
 /// Refuses passwords that are guessed first.
-pub(crate) fn check_strength(password: &str, username: &str) -> Result<(), ApiError> {
-    let weak = |detail| Err(ApiError::invalid("password", detail));
+pub(crate) fn check_strength(field: &str, password: &str, username: &str) -> Result<(), ApiError> {
+    let weak = |detail| Err(ApiError::invalid(field, detail));
     if password.chars().count() < CHARS_MIN {
         return weak("a password has at least 8 characters");
     }
@@ -46,6 +52,17 @@ impl Hashing {
         }
     }
 
+    /// Takes a place; 503 where all are taken.
+    pub(crate) fn place(&self) -> Result<Place<'_>, ApiError> {
+        let place = self.waiting.try_acquire();
+        Ok(Place {
+            running: &self.running,
+            _place: place.map_err(|_| ApiError::unavailable())?,
+        })
+    }
+}
+
+impl Place<'_> {
     /// The hash to keep, in PHC form.
     pub(crate) async fn hash(&self, password: String) -> Result<String, ApiError> {
         let salt =
@@ -80,11 +97,7 @@ impl Hashing {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, ApiError> {
-        let _place = self
-            .waiting
-            .try_acquire()
-            .map_err(|_| ApiError::unavailable())?;
-        let turn = Arc::clone(&self.running)
+        let turn = Arc::clone(self.running)
             .acquire_owned()
             .await
             .map_err(|_| ApiError::unavailable())?;
@@ -106,7 +119,8 @@ mod tests {
     #[tokio::test]
     async fn a_password_is_known_by_its_hash() {
         let hashing = Hashing::new(1);
-        let hash = hashing
+        let place = || hashing.place().expect("room");
+        let hash = place()
             .hash("correct horse".to_owned())
             .await
             .expect("a hash");
@@ -115,7 +129,7 @@ mod tests {
             "{hash}"
         );
         let verify = async |password: &str, hash: Option<&str>| {
-            hashing
+            place()
                 .verify(password.to_owned(), hash.map(str::to_owned))
                 .await
                 .expect("an answer")
@@ -128,8 +142,8 @@ mod tests {
     #[test]
     fn weak_passwords_are_refused() {
         for weak in ["short", "aaaaaaaaaa", "ada-ada-ada", &"x".repeat(2_000)] {
-            assert!(check_strength(weak, "ada").is_err(), "{weak}");
+            assert!(check_strength("password", weak, "ada").is_err(), "{weak}");
         }
-        assert!(check_strength("correct horse", "ada").is_ok());
+        assert!(check_strength("password", "correct horse", "ada").is_ok());
     }
 }

@@ -1,11 +1,14 @@
 //! Permissions: which sites may notify.
 
-use crate::{Accounts, Caller, PAGE_DEFAULT, PAGE_MAX, Page, display_name, random};
+use crate::given::Given;
+use crate::limit::{LimitReached, Refused};
+use crate::paging::{self, Page, Paging};
+use crate::{Accounts, Caller, display_name, random};
 use axum::extract::State;
 use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use belfry_edge::{ApiError, Json, Path, Query};
+use belfry_edge::{ApiError, Path, Query};
 use belfry_protocol::event::Event;
 use belfry_protocol::id::PermissionId;
 use belfry_protocol::problem::Problem;
@@ -15,8 +18,8 @@ use belfry_protocol::time::Timestamp;
 use belfry_store::directory::{NewPermission, Permission, PermissionState};
 use belfry_store::mailbox::Command;
 use p256::PublicKey;
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -28,8 +31,11 @@ pub(crate) fn router() -> OpenApiRouter<Accounts> {
 
 #[derive(Deserialize, ToSchema)]
 struct PermissionRequest {
-    /// The site's origin.
+    /// The site's origin: https, or http on this machine alone.
+    #[schema(example = "https://news.example")]
     site: String,
+    /// 1 to 100 characters, none of them control characters.
+    #[schema(min_length = 1, max_length = 100)]
     name: Option<String>,
     /// A P-256 point, base64url: restricts the endpoint to this VAPID key (RFC 8292 §4).
     application_server_key: Option<String>,
@@ -51,21 +57,21 @@ struct Created {
     expiration_time: Option<u64>,
 }
 
-/// Approves a site.
+/// Approves a site. Approving it twice makes two independent permissions.
 #[utoipa::path(
-    post, path = "/v1/permissions", tag = "Permissions", request_body = PermissionRequest,
+    post, path = "/v1/permissions", tag = "Permissions", request_body = PermissionRequest, security(("token" = [])),
     responses(
-        (status = 201, body = Created),
-        (status = 401, body = Problem),
-        (status = 403, description = "As many permissions as a user may have", body = Problem),
-        (status = 422, body = Problem),
+        (status = 201, description = "Approved", body = Created),
+        (status = 401, description = "No good token", body = Problem),
+        (status = 409, description = "As many permissions as a user may have", body = LimitReached),
+        (status = 422, description = "A bad site, name or key", body = Problem),
     )
 )]
 async fn create(
     State(accounts): State<Accounts>,
     caller: Caller,
-    Json(request): Json<PermissionRequest>,
-) -> Result<(StatusCode, axum::Json<Created>), ApiError> {
+    Given(request): Given<PermissionRequest>,
+) -> Result<(StatusCode, axum::Json<Created>), Refused> {
     let inner = &accounts.0;
     let user = caller.0.user;
     let site: Origin =
@@ -81,14 +87,13 @@ async fn create(
         .as_deref()
         .map(server_key)
         .transpose()?;
+    let _changing = inner.changing(user).await;
+    inner.still(user).await?;
     let limit = inner.settings.permissions_per_user;
     if inner.directory.count_permissions(user).await? >= limit {
         let detail = format!("a user has at most {limit} permissions; revoke one first");
-        return Err(ApiError::new(
-            StatusCode::FORBIDDEN,
-            "too-many-permissions",
-            detail,
-        ));
+        let scope = "permissions/user";
+        return Err(LimitReached::count("too-many-permissions", detail, scope, limit).into());
     }
     let secret = Secret::from_random(random()?);
     let permission = Permission {
@@ -169,45 +174,43 @@ impl From<Permission> for PermissionInfo {
     }
 }
 
-#[derive(Deserialize, IntoParams)]
-struct Paging {
-    /// At most 100, 50 if not given.
-    limit: Option<u32>,
-    /// `next` of the page before.
-    cursor: Option<PermissionId>,
-}
-
 /// The user's permissions that are not revoked.
 #[utoipa::path(
-    get, path = "/v1/permissions", tag = "Permissions", params(Paging),
-    responses((status = 200, body = Page<PermissionInfo>), (status = 401, body = Problem))
+    get, path = "/v1/permissions", tag = "Permissions", params(Paging), security(("token" = [])),
+    responses(
+        (status = 200, description = "A page of them", body = Page<PermissionInfo>),
+        (status = 400, description = "A malformed parameter", body = Problem),
+        (status = 401, description = "No good token", body = Problem),
+        (status = 422, description = "A page of none", body = Problem),
+    )
 )]
 async fn list(
     State(accounts): State<Accounts>,
     caller: Caller,
     Query(paging): Query<Paging>,
 ) -> Result<axum::Json<Page<PermissionInfo>>, ApiError> {
-    let limit = paging.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
+    let limit = paging.limit()?;
+    let after = paging.cursor.as_deref().map(str::parse).transpose();
+    let after = after.map_err(|_| paging::bad_cursor())?;
+    let one_more = u32::try_from(limit + 1).unwrap_or(u32::MAX);
     let found = accounts
         .0
         .directory
-        .permissions(caller.0.user, paging.cursor, limit)
+        .permissions(caller.0.user, after, one_more)
         .await?;
-    let full = found.len() as u64 == u64::from(limit);
-    let next = found
-        .last()
-        .filter(|_| full)
-        .map(|last| last.id.to_string());
-    Ok(axum::Json(Page {
-        items: found.into_iter().map(PermissionInfo::from).collect(),
-        next,
-    }))
+    let page = Page::of(found, limit, |permission| permission.id.to_string());
+    Ok(axum::Json(page.map(PermissionInfo::from)))
 }
 
 /// One permission.
 #[utoipa::path(
     get, path = "/v1/permissions/{id}", tag = "Permissions", params(("id" = PermissionId, Path)),
-    responses((status = 200, body = PermissionInfo), (status = 401, body = Problem), (status = 404, body = Problem))
+    security(("token" = [])),
+    responses(
+        (status = 200, description = "The permission", body = PermissionInfo),
+        (status = 401, description = "No good token", body = Problem),
+        (status = 404, description = "The user has no such permission that is not revoked", body = Problem),
+    )
 )]
 async fn get_one(
     State(accounts): State<Accounts>,
@@ -230,31 +233,41 @@ async fn find(
 
 #[derive(Deserialize, ToSchema)]
 struct PermissionChange {
+    /// `allowed` or `muted`.
     #[schema(value_type = Option<String>, example = "muted")]
     state: Option<PermissionState>,
-    name: Option<String>,
+    /// 1 to 100 characters; null takes the name away.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    name: Option<Option<String>>,
     receipts: Option<bool>,
 }
 
-/// Mutes, allows or renames a permission.
+/// Tells a value that is null from one that is absent.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+/// Mutes, allows or renames a permission, or gives or takes receipts.
 #[utoipa::path(
     patch, path = "/v1/permissions/{id}", tag = "Permissions", params(("id" = PermissionId, Path)),
-    request_body = PermissionChange,
+    request_body = PermissionChange, security(("token" = [])),
     responses(
-        (status = 200, body = PermissionInfo),
-        (status = 401, body = Problem),
-        (status = 404, body = Problem),
-        (status = 422, body = Problem),
+        (status = 200, description = "As it is now", body = PermissionInfo),
+        (status = 401, description = "No good token", body = Problem),
+        (status = 404, description = "The user has no such permission that is not revoked", body = Problem),
+        (status = 422, description = "A state or a name that there is not", body = Problem),
     )
 )]
 async fn change(
     State(accounts): State<Accounts>,
     caller: Caller,
     Path(id): Path<PermissionId>,
-    Json(change): Json<PermissionChange>,
+    Given(change): Given<PermissionChange>,
 ) -> Result<axum::Json<PermissionInfo>, ApiError> {
     let inner = &accounts.0;
     let user = caller.0.user;
+    let _changing = inner.changing(user).await;
     let mut permission = find(&accounts, &caller, id).await?;
     let before = permission.state;
     match change.state {
@@ -268,7 +281,7 @@ async fn change(
         None => {}
     }
     if let Some(name) = &change.name {
-        permission.name = Some(display_name(name)?);
+        permission.name = name.as_deref().map(display_name).transpose()?;
     }
     permission.receipts = change.receipts.unwrap_or(permission.receipts);
     let muted = permission.state == PermissionState::Muted;
@@ -296,7 +309,12 @@ async fn change(
 /// Revokes a permission: its endpoint answers 410 from now on, and what is stored of it is gone.
 #[utoipa::path(
     delete, path = "/v1/permissions/{id}", tag = "Permissions", params(("id" = PermissionId, Path)),
-    responses((status = 204), (status = 401, body = Problem), (status = 404, body = Problem))
+    security(("token" = [])),
+    responses(
+        (status = 204, description = "Revoked"),
+        (status = 401, description = "No good token", body = Problem),
+        (status = 404, description = "The user has no such permission that is not revoked", body = Problem),
+    )
 )]
 async fn revoke(
     State(accounts): State<Accounts>,
@@ -305,6 +323,7 @@ async fn revoke(
 ) -> Result<StatusCode, ApiError> {
     let inner = &accounts.0;
     let user = caller.0.user;
+    let _changing = inner.changing(user).await;
     let mut permission = find(&accounts, &caller, id).await?;
     inner
         .command(Command::Revoke {

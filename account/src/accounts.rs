@@ -1,0 +1,278 @@
+//! Accounts: making one, its password, and its end.
+
+use crate::given::{Address, Given};
+use crate::limit::{LimitReached, Refused};
+use crate::password::check_strength;
+use crate::{Accounts, Caller, random};
+use axum::extract::State;
+use axum::http::StatusCode;
+use belfry_broker::CloseCause;
+use belfry_edge::ApiError;
+use belfry_protocol::id::UserId;
+use belfry_protocol::problem::Problem;
+use belfry_store::directory::{Account, DirectoryError};
+use belfry_store::mailbox::Command;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// Longest name of an account, in characters.
+const USERNAME_CHARS_MAX: usize = 64;
+
+pub(crate) fn router() -> OpenApiRouter<Accounts> {
+    OpenApiRouter::new()
+        .routes(routes!(providers))
+        .routes(routes!(create_account))
+        .routes(routes!(me, erase))
+        .routes(routes!(change_password))
+}
+
+#[derive(Serialize, ToSchema)]
+struct Providers {
+    /// Whether signing in with a password is offered.
+    password: bool,
+    /// The login URL of OpenID Connect, where that is offered.
+    oidc: Option<String>,
+    /// Whether everyone may make an account; else an invitation is needed.
+    registration: bool,
+}
+
+/// What sign-in this server offers.
+#[utoipa::path(
+    get, path = "/v1/auth/providers", tag = "Accounts", security(()),
+    responses((status = 200, description = "What is offered", body = Providers))
+)]
+async fn providers(State(accounts): State<Accounts>) -> axum::Json<Providers> {
+    axum::Json(Providers {
+        password: true,
+        oidc: None,
+        registration: accounts.0.settings.registration_open,
+    })
+}
+
+#[derive(Deserialize, ToSchema)]
+struct NewAccount {
+    /// 1 to 64 letters or digits of any script, `.`, `-`, `_` or `@`, with at least one letter or
+    /// digit; unique without regard to case (Unicode lower case).
+    #[schema(min_length = 1, max_length = 64)]
+    username: String,
+    /// At least 8 characters, at most 1024 bytes.
+    #[schema(min_length = 8)]
+    password: String,
+    /// Where registration is by invitation.
+    invite: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct AccountInfo {
+    user_id: UserId,
+    /// As it was written when the account was made.
+    username: String,
+}
+
+/// Makes an account.
+#[utoipa::path(
+    post, path = "/v1/accounts", tag = "Accounts", request_body = NewAccount, security(()),
+    responses(
+        (status = 201, description = "Made", body = AccountInfo),
+        (status = 403, description = "Registration is closed, or the invitation is not good", body = Problem),
+        (status = 409, description = "The name is taken", body = Problem),
+        (status = 422, description = "A bad name or a weak password", body = Problem),
+        (status = 429, description = "Too many from this address", body = LimitReached, headers(("Retry-After" = u64))),
+    )
+)]
+async fn create_account(
+    State(accounts): State<Accounts>,
+    Address(address): Address,
+    Given(new): Given<NewAccount>,
+) -> Result<(StatusCode, axum::Json<AccountInfo>), Refused> {
+    let inner = &accounts.0;
+    if !inner.settings.registration_open {
+        let detail = match new.invite {
+            Some(_) => "this invitation is not good",
+            None => "accounts are made by invitation here; ask the admin for one",
+        };
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "registration", detail).into());
+    }
+    check_username(&new.username)?;
+    check_strength("password", &new.password, &new.username)?;
+    let now = inner.now();
+    inner.attempts.account(address, now)?;
+    let made = inner.make_account(&new).await;
+    match made {
+        Ok(user_id) => {
+            let username = new.username;
+            Ok((
+                StatusCode::CREATED,
+                axum::Json(AccountInfo { user_id, username }),
+            ))
+        }
+        Err(NotMade::Taken) => {
+            inner.attempts.taken(address, now)?;
+            let detail = "this name is taken; choose another";
+            Err(ApiError::new(StatusCode::CONFLICT, "taken", detail)
+                .at("username")
+                .into())
+        }
+        Err(NotMade::Failed(error)) => {
+            inner.attempts.refund(address);
+            Err(error.into())
+        }
+    }
+}
+
+enum NotMade {
+    Taken,
+    Failed(ApiError),
+}
+
+impl From<ApiError> for NotMade {
+    fn from(error: ApiError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<DirectoryError> for NotMade {
+    fn from(error: DirectoryError) -> Self {
+        match error {
+            DirectoryError::Taken => Self::Taken,
+            other => Self::Failed(other.into()),
+        }
+    }
+}
+
+impl crate::Inner {
+    async fn make_account(&self, new: &NewAccount) -> Result<UserId, NotMade> {
+        // Looked up before the hash, which costs a core's 50 ms.
+        if self
+            .directory
+            .account_by_name(&new.username)
+            .await?
+            .is_some()
+        {
+            return Err(NotMade::Taken);
+        }
+        let hash = self.hashing.place()?.hash(new.password.clone()).await?;
+        let user = UserId::from_bytes(random()?);
+        self.directory
+            .create_account(user, &new.username, &hash, self.now())
+            .await?;
+        Ok(user)
+    }
+
+    async fn account(&self, caller: Caller) -> Result<Account, ApiError> {
+        let account = self.directory.account(caller.0.user).await?;
+        account.ok_or_else(|| ApiError::unauthorized("the account is gone"))
+    }
+}
+
+fn check_username(name: &str) -> Result<(), ApiError> {
+    let fits = (1..=USERNAME_CHARS_MAX).contains(&name.chars().count());
+    let allowed = |letter: char| letter.is_alphanumeric() || ".-_@".contains(letter);
+    if fits && name.chars().all(allowed) && name.chars().any(char::is_alphanumeric) {
+        return Ok(());
+    }
+    Err(ApiError::invalid(
+        "username",
+        "a name has 1 to 64 letters, digits, ., -, _ or @, and at least one letter or digit",
+    ))
+}
+
+/// The account behind the token.
+#[utoipa::path(
+    get, path = "/v1/me", tag = "Accounts", security(("token" = [])),
+    responses(
+        (status = 200, description = "The account", body = AccountInfo),
+        (status = 401, description = "No good token", body = Problem),
+    )
+)]
+async fn me(
+    State(accounts): State<Accounts>,
+    caller: Caller,
+) -> Result<axum::Json<AccountInfo>, ApiError> {
+    let account = accounts.0.account(caller).await?;
+    Ok(axum::Json(AccountInfo {
+        user_id: account.user,
+        username: account.display_name,
+    }))
+}
+
+/// Erases the account and all that it holds.
+///
+/// Needs a sign-in within the last 10 minutes. Endpoints answer 404 from then on, and connections end.
+#[utoipa::path(
+    delete, path = "/v1/me", tag = "Accounts", security(("token" = [])),
+    responses(
+        (status = 204, description = "Nothing is left"),
+        (status = 401, description = "No good token, or one whose sign-in is older than 10 minutes", body = Problem),
+    )
+)]
+async fn erase(State(accounts): State<Accounts>, caller: Caller) -> Result<StatusCode, ApiError> {
+    let inner = &accounts.0;
+    caller.recent(inner.now())?;
+    let user = caller.0.user;
+    let _changing = inner.changing(user).await;
+    // The mailbox first: if that fails the account is still there to try again. And last, for what
+    // devices did until their connections ended.
+    inner.command(Command::EraseUser { user }).await?;
+    inner.directory.erase_account(user).await?;
+    inner
+        .broker
+        .disconnect_user(user, CloseCause::Administrative);
+    inner.command(Command::EraseUser { user }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Deserialize, ToSchema)]
+struct PasswordChange {
+    old: String,
+    /// At least 8 characters, at most 1024 bytes.
+    #[schema(min_length = 8)]
+    new: String,
+}
+
+/// Changes the password and ends the other sign-ins.
+///
+/// Needs a sign-in within the last 10 minutes. Devices stay connected: they have passwords of their own.
+#[utoipa::path(
+    put, path = "/v1/me/password", tag = "Accounts", request_body = PasswordChange, security(("token" = [])),
+    responses(
+        (status = 204, description = "Changed"),
+        (status = 401, description = "No good token, or one whose sign-in is older than 10 minutes", body = Problem),
+        (status = 403, description = "The old password is wrong", body = Problem),
+        (status = 422, description = "The new password is weak", body = Problem),
+        (status = 429, description = "Too many failures", body = LimitReached, headers(("Retry-After" = u64))),
+    )
+)]
+async fn change_password(
+    State(accounts): State<Accounts>,
+    caller: Caller,
+    Address(address): Address,
+    Given(change): Given<PasswordChange>,
+) -> Result<StatusCode, Refused> {
+    let inner = &accounts.0;
+    caller.recent(inner.now())?;
+    let account = inner.account(caller).await?;
+    check_strength("new", &change.new, &account.display_name)?;
+    let place = inner.hashing.place()?;
+    let mut failures = inner
+        .attempts
+        .of(&account.display_name, address, inner.now())
+        .await;
+    inner.attempts.may(&failures, inner.now())?;
+    if !place.verify(change.old, account.password_hash).await? {
+        inner.attempts.failed(&mut failures, inner.now());
+        let detail = "the old password is wrong";
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "password", detail)
+            .at("old")
+            .into());
+    }
+    inner.attempts.succeeded(&mut failures);
+    let hash = place.hash(change.new).await?;
+    inner
+        .directory
+        .set_password(account.user, &hash, caller.0.id)
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,212 @@
+//! How often one may try: new accounts by address, passwords by name and address.
+
+use crate::limit::LimitReached;
+use belfry_acl::rate::{Cell, Limit};
+use belfry_edge::AddressKey;
+use belfry_protocol::secret::SecretHash;
+use belfry_protocol::time::Timestamp;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Addresses whose new accounts are counted, about 60 bytes each; few under test, so that they are
+/// reached. Beyond, the calmer half is forgotten.
+const ADDRESSES_MAX: usize = if cfg!(test) { 100 } else { 100_000 };
+/// Names and addresses whose failures are remembered, about 150 bytes each: more than argon2 can
+/// produce before the first are forgotten, so that no flood clears an offender.
+const GUESSED_MAX: usize = 100_000;
+/// Taken names that an address may ask for in an hour: more than a person tries, and a bound for one
+/// who lists accounts.
+const TAKEN_PER_HOUR: u32 = 60;
+/// The longest wait that failures earn, and how long they are remembered after it.
+const WAIT_MAX: Duration = HOUR;
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// Attempts by address and name.
+pub(crate) struct Attempts {
+    accounts_per_hour: u32,
+    failures_per_minute: u32,
+    new_accounts: Mutex<HashMap<AddressKey, NewAccounts>>,
+    guessed: Mutex<HashMap<Guessed, Arc<tokio::sync::Mutex<Failures>>>>,
+}
+
+#[derive(Default)]
+struct NewAccounts {
+    made: Cell,
+    taken: Cell,
+}
+
+impl NewAccounts {
+    fn full_at_micros(&self) -> u64 {
+        self.made.full_at_micros().max(self.taken.full_at_micros())
+    }
+}
+
+/// Whose password is tried from where; the name is hashed, so that its length does not matter.
+type Guessed = (SecretHash, AddressKey);
+
+fn hourly(count: u32) -> Limit {
+    Limit::new(u64::from(count), HOUR, count)
+}
+
+impl Attempts {
+    pub(crate) fn new(accounts_per_hour: u32, failures_per_minute: u32) -> Self {
+        Self {
+            accounts_per_hour,
+            failures_per_minute,
+            new_accounts: Mutex::default(),
+            guessed: Mutex::default(),
+        }
+    }
+
+    /// Counts a new account.
+    pub(crate) fn account(&self, address: AddressKey, now: Timestamp) -> Result<(), LimitReached> {
+        self.count(
+            address,
+            now,
+            self.accounts_per_hour,
+            "accounts/address",
+            |counted| &mut counted.made,
+        )
+    }
+
+    /// The account was not made: the name was taken. That is counted apart.
+    pub(crate) fn taken(&self, address: AddressKey, now: Timestamp) -> Result<(), LimitReached> {
+        self.refund(address);
+        self.count(address, now, TAKEN_PER_HOUR, "names/address", |counted| {
+            &mut counted.taken
+        })
+    }
+
+    /// The account was not made.
+    pub(crate) fn refund(&self, address: AddressKey) {
+        let mut addresses = self
+            .new_accounts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(counted) = addresses.get_mut(&address) {
+            counted.made.refund(hourly(self.accounts_per_hour));
+        }
+    }
+
+    fn count(
+        &self,
+        address: AddressKey,
+        now: Timestamp,
+        limit: u32,
+        scope: &'static str,
+        cell: impl Fn(&mut NewAccounts) -> &mut Cell,
+    ) -> Result<(), LimitReached> {
+        let mut addresses = self
+            .new_accounts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if addresses.len() >= ADDRESSES_MAX && !addresses.contains_key(&address) {
+            forget_the_calmer_half(&mut addresses);
+        }
+        let counted = addresses.entry(address).or_default();
+        cell(counted).count(hourly(limit), now).map_err(|wait| {
+            let detail = format!("this address may do that {limit} times an hour");
+            let reached = u64::from(limit);
+            LimitReached::rate(&detail, scope, (reached, reached), (now, wait))
+        })
+    }
+
+    /// The failures under this name from this address. Held until the answer is known, so that
+    /// guesses of one kind are judged one after the other, however many are sent at once.
+    pub(crate) async fn of(
+        &self,
+        name: &str,
+        address: AddressKey,
+        now: Timestamp,
+    ) -> tokio::sync::OwnedMutexGuard<Failures> {
+        let guessed = (SecretHash::of(name.to_lowercase().as_bytes()), address);
+        let failures = {
+            let mut all = self.guessed.lock().unwrap_or_else(PoisonError::into_inner);
+            if all.len() >= GUESSED_MAX {
+                let allowed = self.failures_per_minute;
+                all.retain(|_, failures| {
+                    failures
+                        .try_lock()
+                        .is_ok_and(|f| !f.is_forgotten(allowed, now))
+                        || Arc::strong_count(failures) > 1
+                });
+            }
+            Arc::clone(all.entry(guessed).or_default())
+        };
+        failures.lock_owned().await
+    }
+
+    /// Whether one more may be tried.
+    pub(crate) fn may(&self, failures: &Failures, now: Timestamp) -> Result<(), LimitReached> {
+        if failures.until <= now {
+            return Ok(());
+        }
+        let limit = u64::from(self.failures_per_minute);
+        let counts = (limit, u64::from(failures.streak));
+        let detail = "too many failures under this name from this address";
+        let wait = failures.until.since(now);
+        Err(LimitReached::rate(
+            detail,
+            "sign-in failures/name and address",
+            counts,
+            (now, wait),
+        ))
+    }
+
+    /// Counts a failure. From the last allowed one on each brings a wait, twice as long as the one
+    /// before.
+    pub(crate) fn failed(&self, failures: &mut Failures, now: Timestamp) {
+        let allowed = self.failures_per_minute.max(1);
+        if failures.is_forgotten(allowed, now) {
+            *failures = Failures::default();
+        }
+        if failures.streak == 0 {
+            failures.first = now;
+        }
+        failures.streak = failures.streak.saturating_add(1);
+        if let Some(beyond) = failures.streak.checked_sub(allowed) {
+            let wait = (MINUTE / allowed).saturating_mul(1 << beyond.min(16));
+            failures.until = now.plus(wait.clamp(Duration::from_secs(1), WAIT_MAX));
+        }
+    }
+
+    /// The right password forgives what was before.
+    pub(crate) fn succeeded(&self, failures: &mut Failures) {
+        *failures = Failures::default();
+    }
+}
+
+/// Failed attempts under one name from one address.
+#[derive(Default)]
+pub(crate) struct Failures {
+    streak: u32,
+    /// The first of the streak.
+    first: Timestamp,
+    /// No attempt is looked at before.
+    until: Timestamp,
+}
+
+impl Failures {
+    /// A few are forgotten a minute after the first; those that brought waits only after a long quiet,
+    /// or pausing would pay.
+    fn is_forgotten(&self, allowed: u32, now: Timestamp) -> bool {
+        if self.streak < allowed {
+            now.since(self.first) >= MINUTE
+        } else {
+            now.since(self.until) >= WAIT_MAX
+        }
+    }
+}
+
+/// Makes room: who made most lately is remembered, however many strangers come.
+fn forget_the_calmer_half(addresses: &mut HashMap<AddressKey, NewAccounts>) {
+    let mut full_at: Vec<u64> = addresses
+        .values()
+        .map(NewAccounts::full_at_micros)
+        .collect();
+    let half = full_at.len() / 2;
+    let median = *full_at.select_nth_unstable(half).1;
+    addresses.retain(|_, counted| counted.full_at_micros() > median);
+}

@@ -1,0 +1,82 @@
+//! What a caller gives: JSON bodies that are refused with the field at fault, and their address.
+
+use crate::Accounts;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use belfry_edge::{AddressKey, ApiError, ClientAddress, read_body};
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+
+/// Bytes of a JSON body: an acknowledgement of a whole mailbox, twice over.
+const JSON_BYTES_MAX: usize = 64 * 1024;
+
+/// A JSON body.
+pub(crate) struct Given<T>(pub(crate) T);
+
+/// Where the caller is, as limits count it.
+pub(crate) struct Address(pub(crate) AddressKey);
+
+impl<T: DeserializeOwned> FromRequest<Accounts> for Given<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &Accounts) -> Result<Self, ApiError> {
+        if !says_json(request.headers()) {
+            let detail = "the body is JSON: send Content-Type: application/json";
+            let error = ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", detail);
+            return Err(error.at("Content-Type"));
+        }
+        let body = read_body(request.into_body(), JSON_BYTES_MAX, "send less").await?;
+        parse(&body).map(Self)
+    }
+}
+
+impl FromRequestParts<Accounts> for Address {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, accounts: &Accounts) -> Result<Self, ApiError> {
+        let trusted = &accounts.0.settings.trusted_proxies;
+        Ok(Self(
+            ClientAddress::of(&parts.extensions, &parts.headers, trusted).key(),
+        ))
+    }
+}
+
+fn says_json(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE);
+    let Some(Ok(value)) = value.map(|value| value.to_str()) else {
+        return false;
+    };
+    let media = value.split(';').next().unwrap_or_default().trim();
+    let media = media.to_ascii_lowercase();
+    media == "application/json" || (media.starts_with("application/") && media.ends_with("+json"))
+}
+
+/// 400 for what is no JSON, 422 with the field for what has another shape.
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    let mut text = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut text).map_err(|error| {
+        let field = field(&error.path().to_string(), error.inner());
+        match error.inner().classify() {
+            Category::Data => ApiError::invalid(&field, error.inner().to_string()),
+            _ => not_json(error.inner()),
+        }
+    })?;
+    text.end().map_err(|error| not_json(&error))?;
+    Ok(value)
+}
+
+fn not_json(error: &serde_json::Error) -> ApiError {
+    ApiError::malformed("body", format!("the body is not JSON: {error}"))
+}
+
+/// The path to the value; one that is missing is named by serde in words alone.
+fn field(path: &str, error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    let missing = message.strip_prefix("missing field `");
+    match missing.and_then(|rest| rest.split('`').next()) {
+        Some(name) => name.to_owned(),
+        None if path == "." => "body".to_owned(),
+        None => path.to_owned(),
+    }
+}

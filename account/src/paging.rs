@@ -1,0 +1,101 @@
+//! Pages: `?limit=&cursor=` in, `{"items","next"}` out.
+
+use belfry_edge::ApiError;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+/// Items of a page unless asked for fewer.
+const PAGE_DEFAULT: usize = 50;
+/// Items of a page at most: a hundred notifications are some 600 KB.
+pub(crate) const PAGE_MAX: usize = 100;
+
+/// A page as every list answers it.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Page<T> {
+    items: Vec<T>,
+    /// The cursor of the next page; null at the end.
+    next: Option<String>,
+}
+
+/// Which page.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Paging {
+    /// From 1; 50 if not given. More than 100 counts as 100.
+    #[param(value_type = Option<u32>, minimum = 1)]
+    limit: Option<String>,
+    /// `next` of the page before.
+    pub(crate) cursor: Option<String>,
+}
+
+impl Paging {
+    /// Items wanted.
+    ///
+    /// # Errors
+    /// 400 for what is no number, 422 for none at all.
+    pub(crate) fn limit(&self) -> Result<usize, ApiError> {
+        let Some(limit) = &self.limit else {
+            return Ok(PAGE_DEFAULT);
+        };
+        match limit.parse::<u32>() {
+            Ok(0) => Err(ApiError::invalid("limit", "a page has at least 1 item")),
+            Ok(limit) => Ok(PAGE_MAX.min(limit as usize)),
+            Err(_) => Err(ApiError::malformed(
+                "limit",
+                "limit is a number from 1 to 100",
+            )),
+        }
+    }
+}
+
+/// 400 for a cursor that no page gave.
+pub(crate) fn bad_cursor() -> ApiError {
+    ApiError::malformed("cursor", "a cursor is the `next` of a page before")
+}
+
+impl<T> Page<T> {
+    /// Of one item more than the limit, where there are so many.
+    pub(crate) fn of(mut items: Vec<T>, limit: usize, cursor: impl Fn(&T) -> String) -> Self {
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let next = items.last().filter(|_| more).map(cursor);
+        Self { items, next }
+    }
+
+    /// Of a whole list, which comes in the order of its keys.
+    pub(crate) fn cut(
+        items: impl IntoIterator<Item = T>,
+        paging: &Paging,
+        key: impl Fn(&T) -> Key,
+    ) -> Result<Self, ApiError> {
+        let limit = paging.limit()?;
+        let after = paging.cursor.as_deref().map(Key::read).transpose()?;
+        let rest = items
+            .into_iter()
+            .filter(|item| after.as_ref().is_none_or(|after| key(item) > *after));
+        Ok(Self::of(rest.take(limit + 1).collect(), limit, |item| {
+            let Key(number, id) = key(item);
+            format!("{number:x}.{id}")
+        }))
+    }
+
+    /// The same page of something else.
+    pub(crate) fn map<U>(self, change: impl FnMut(T) -> U) -> Page<U> {
+        Page {
+            items: self.items.into_iter().map(change).collect(),
+            next: self.next,
+        }
+    }
+}
+
+/// The place of an item in a whole list: it stays when others come and go.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key(pub(crate) u64, pub(crate) String);
+
+impl Key {
+    fn read(text: &str) -> Result<Self, ApiError> {
+        let (number, id) = text.split_once('.').ok_or_else(bad_cursor)?;
+        let number = u64::from_str_radix(number, 16).map_err(|_| bad_cursor())?;
+        Ok(Self(number, id.to_owned()))
+    }
+}

@@ -1,0 +1,287 @@
+//! Making an account, its password, and its end.
+
+use super::devices::Connection;
+use super::*;
+
+async fn sign_up(server: &Server, from: u8, username: &str, password: &str) -> Answer {
+    let body = json!({"username": username, "password": password});
+    let headers = [("Content-Type", "application/json")];
+    server
+        .ask_from(from, "POST", "/v1/accounts", &headers, body.to_string())
+        .await
+}
+
+#[tokio::test]
+async fn an_account_has_a_name_that_is_its_own_in_any_case() {
+    let server = Server::new().await;
+    let made = sign_up(&server, 1, "Ada.Lovelace", PASSWORD).await;
+    assert_eq!(made.status, 201);
+    let id: UserId = made.text("user_id").parse().unwrap();
+    assert_eq!(
+        made.json,
+        json!({"user_id": id.to_string(), "username": "Ada.Lovelace"})
+    );
+    for taken in ["Ada.Lovelace", "ada.lovelace", "ADA.LOVELACE"] {
+        let answer = sign_up(&server, 1, taken, PASSWORD).await;
+        assert_eq!(answer.fault(), (409, "username"), "{taken}");
+    }
+    let token = server.sign_in("ada.LOVELACE").await;
+    let me = server.ask("GET", "/v1/me", &token.0, Value::Null).await;
+    assert_eq!((me.status, me.json), (200, made.json));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_an_account_is_named() {
+    let server = Server::new().await;
+    let long = "x".repeat(65);
+    for name in [
+        "",
+        " ",
+        "a b",
+        "a/b",
+        "a\n",
+        "ada ",
+        "..",
+        "@",
+        "a\u{202e}b",
+        &long,
+    ] {
+        let answer = sign_up(&server, 1, name, PASSWORD).await;
+        assert_eq!(answer.fault(), (422, "username"), "{name:?}");
+    }
+    let huge = "correct horse ".repeat(80);
+    for password in ["", "short", "aaaaaaaaaaaa", "ada-ada-ada", &huge] {
+        let answer = sign_up(&server, 1, "ada", password).await;
+        assert_eq!(answer.fault(), (422, "password"), "{password:?}");
+    }
+    let raw = async |media: &'static str, body: &'static str| {
+        let headers = [("Content-Type", media)];
+        server
+            .ask_from(1, "POST", "/v1/accounts", &headers, body)
+            .await
+    };
+    let media = "application/json";
+    assert_eq!(
+        raw(media, "{\"username\":\"ada\"}").await.fault(),
+        (422, "password")
+    );
+    assert_eq!(
+        raw(media, "{\"username\":7,\"password\":\"\"}")
+            .await
+            .fault(),
+        (422, "username")
+    );
+    assert_eq!(raw(media, "[]").await.status, 422);
+    for body in [
+        "",
+        "{",
+        "\"",
+        "{\"username\":\"ada\",\"password\":\"x\"}{}",
+        "nonsense",
+    ] {
+        assert_eq!(raw(media, body).await.fault(), (400, "body"), "{body}");
+    }
+    assert_eq!(raw("text/plain", "{}").await.fault(), (415, "Content-Type"));
+    let large = format!("{{\"username\":\"{}\"", "x".repeat(64 * 1024));
+    let headers = [("Content-Type", media)];
+    let answer = server
+        .ask_from(1, "POST", "/v1/accounts", &headers, large)
+        .await;
+    assert_eq!(answer.fault(), (413, "body"));
+    // None of it counted as an account, and the right one passes.
+    assert_eq!(sign_up(&server, 1, "ада-é_1@x", PASSWORD).await.status, 201);
+}
+
+#[tokio::test]
+async fn an_address_makes_so_many_accounts_an_hour() {
+    let server = Server::new().await;
+    for number in 0..5 {
+        let name = format!("user{number}");
+        assert_eq!(sign_up(&server, 1, &name, PASSWORD).await.status, 201);
+        // A name that is taken is no account.
+        assert_eq!(
+            sign_up(&server, 1, &name, PASSWORD).await.status,
+            if number < 4 { 409 } else { 429 }
+        );
+    }
+    let refused = sign_up(&server, 1, "another", PASSWORD).await;
+    assert_eq!((refused.status, refused.kind()), (429, "rate-limited"));
+    assert_eq!(refused.header("retry-after"), "720");
+    let told = ["limit", "used", "scope", "resets"].map(|member| refused.json[member].clone());
+    let resets = Timestamp::from_millis(START + 720_000).to_string();
+    assert_eq!(
+        told,
+        [json!(5), json!(5), json!("accounts/address"), json!(resets)]
+    );
+    assert_eq!(sign_up(&server, 2, "elsewhere", PASSWORD).await.status, 201);
+    server.later(720);
+    assert_eq!(sign_up(&server, 1, "another", PASSWORD).await.status, 201);
+    assert_eq!(sign_up(&server, 1, "too-soon", PASSWORD).await.status, 429);
+}
+
+#[tokio::test]
+async fn nobody_lists_names_by_trying_them() {
+    let server = Server::new().await;
+    assert_eq!(sign_up(&server, 1, "ada", PASSWORD).await.status, 201);
+    for _ in 0..60 {
+        assert_eq!(sign_up(&server, 1, "ada", PASSWORD).await.status, 409);
+    }
+    let refused = sign_up(&server, 1, "ada", PASSWORD).await;
+    assert_eq!(
+        (refused.status, refused.text("scope")),
+        (429, "names/address")
+    );
+}
+
+#[tokio::test]
+async fn a_flood_of_addresses_does_not_forgive_one() {
+    let server = Server::new().await;
+    let now = Timestamp::from_millis(START);
+    let address = |text: String| belfry_edge::ClientAddress(text.parse().unwrap()).key();
+    let attempts = attempts::Attempts::new(5, 5);
+    let offender = || attempts.account(address("192.0.2.1".to_owned()), now);
+    while offender().is_ok() {}
+    for stranger in 0..1_000 {
+        let stranger = address(format!("2001:db8:0:{stranger:x}::1"));
+        assert!(attempts.account(stranger, now).is_ok());
+        assert!(offender().is_err());
+    }
+    drop(server);
+}
+
+#[tokio::test]
+async fn where_registration_is_not_open_nobody_comes_in() {
+    let mut settings = settings();
+    settings.registration_open = false;
+    let server = Server::with(settings).await;
+    let providers = server
+        .ask("GET", "/v1/auth/providers", "", Value::Null)
+        .await;
+    assert_eq!(
+        providers.json,
+        json!({"password": true, "oidc": null, "registration": false})
+    );
+    let with = json!({"username": "ada", "password": PASSWORD, "invite": "made-up"});
+    let without = json!({"username": "ada", "password": PASSWORD});
+    for body in [with, without] {
+        assert_eq!(
+            server.ask("POST", "/v1/accounts", "", body).await.status,
+            403
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_new_password_ends_the_other_sign_ins_and_no_device() {
+    let server = Server::new().await;
+    let token = server.user("ada").await;
+    let other = server.sign_in("ada").await;
+    let device = server.device(&token, "laptop").await;
+    let change = async |token: &Token, old: &str, new: &str| {
+        let body = json!({"old": old, "new": new});
+        server.ask("PUT", "/v1/me/password", &token.0, body).await
+    };
+    let next = "another battery staple";
+    assert_eq!(
+        change(&token, "wrong password", next).await.fault(),
+        (403, "old")
+    );
+    assert_eq!(
+        change(&token, PASSWORD, "short").await.fault(),
+        (422, "new")
+    );
+    assert_eq!(change(&token, PASSWORD, next).await.status, 204);
+    let me = async |token: &Token| {
+        server
+            .ask("GET", "/v1/me", &token.0, Value::Null)
+            .await
+            .status
+    };
+    assert_eq!((me(&token).await, me(&other).await), (200, 401));
+    Connection::open(&server, &device)
+        .await
+        .expect("it has a password of its own");
+    let signs_in = async |password: &str| {
+        let body = json!({"username": "ada", "password": password});
+        server.ask("POST", "/v1/sessions", "", body).await.status
+    };
+    assert_eq!((signs_in(PASSWORD).await, signs_in(next).await), (401, 201));
+}
+
+#[tokio::test]
+async fn an_old_password_is_not_guessed_through_a_stolen_token() {
+    let server = Server::new().await;
+    let token = server.user("ada").await;
+    for attempt in 0..7 {
+        let body = json!({"old": "wrong password", "new": "another battery"});
+        let answer = server.ask("PUT", "/v1/me/password", &token.0, body).await;
+        assert_eq!(answer.status, if attempt < 5 { 403 } else { 429 });
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_undone_needs_a_fresh_sign_in() {
+    let server = Server::new().await;
+    let token = server.user("ada").await;
+    let device = server.device(&token, "laptop").await;
+    let path = format!("/v1/devices/{}", device.text("device_id"));
+    server.later(601);
+    let passwords = json!({"old": PASSWORD, "new": "another battery"});
+    let new = json!({"name": "phone", "kind": "ios", "public_key": KEY});
+    for (method, path, body) in [
+        ("PUT", "/v1/me/password", passwords),
+        ("DELETE", "/v1/me", Value::Null),
+        ("POST", "/v1/devices", new),
+        ("DELETE", &*path, Value::Null),
+    ] {
+        let answer = server.ask(method, path, &token.0, body).await;
+        assert_eq!(
+            (answer.status, answer.kind()),
+            (401, "sign-in-again"),
+            "{method} {path}"
+        );
+        assert_eq!(answer.header("www-authenticate"), "Bearer");
+    }
+    // Everything else is still good.
+    assert_eq!(server.approve(&token, SITE).await.status, 201);
+    let again = server.sign_in("ada").await;
+    assert_eq!(
+        server
+            .ask("DELETE", &path, &again.0, Value::Null)
+            .await
+            .status,
+        204
+    );
+}
+
+#[tokio::test]
+async fn an_erased_account_leaves_nothing() {
+    let server = Server::new().await;
+    let token = server.user("ada").await;
+    let device = server.device(&token, "laptop").await;
+    let permission = server.approve(&token, SITE).await;
+    let secret = permission.text("endpoint").rsplit('/').next().unwrap();
+    let secret = SecretHash::of(secret.as_bytes());
+    assert!(server.directory.endpoint(secret).await.unwrap().is_some());
+    let mut connection = Connection::open(&server, &device).await.unwrap();
+    let erased = server.ask("DELETE", "/v1/me", &token.0, Value::Null).await;
+    assert_eq!(erased.status, 204);
+    connection.ended().await;
+    assert!(Connection::open(&server, &device).await.is_none());
+    assert!(server.directory.endpoint(secret).await.unwrap().is_none());
+    for path in ["/v1/me", "/v1/devices", "/v1/permissions", "/v1/keyring"] {
+        let answer = server.ask("GET", path, &token.0, Value::Null).await;
+        assert_eq!(answer.status, 401, "{path}");
+    }
+    let body = json!({"username": "ada", "password": PASSWORD});
+    assert_eq!(
+        server.ask("POST", "/v1/sessions", "", body).await.status,
+        401
+    );
+    // The name is free, and its new owner finds nothing of the old.
+    let new = server.user("ada").await;
+    let permissions = server
+        .ask("GET", "/v1/permissions", &new.0, Value::Null)
+        .await;
+    assert_eq!(permissions.json, json!({"items": [], "next": null}));
+}
