@@ -94,3 +94,38 @@ fn an_account_an_approval_and_a_notification_in_the_terminal() {
         .collect();
     assert_eq!(titles, ["Hello", "Again"]);
 }
+
+/// The commands under this heading of the README.
+fn readme_commands(heading: &str) -> &'static str {
+    let readme = include_str!("../README.md");
+    let (_, section) = readme.split_once(heading).expect("the heading");
+    let (_, block) = section.split_once("```sh\n").expect("a block of commands");
+    block.split_once("```").expect("its end").0
+}
+
+#[test]
+fn the_readme_s_commands_do_what_it_says_as_they_stand() {
+    let server = TestServer::start_with_defaults();
+    let folder = tempfile::tempdir().expect("a folder");
+    let commands = readme_commands("## A notification in five commands");
+    // The only thing that is another here is where the program lies.
+    let (alias, commands) = commands.split_once('\n').expect("lines");
+    assert_eq!(alias, "alias belfry=./target/release/belfry");
+    let program = Path::new(env!("CARGO_BIN_EXE_belfry"));
+    let beside = program.parent().expect("a folder").to_string_lossy();
+    let path = std::env::var("PATH").expect("a PATH");
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-e", "-c", commands])
+        .current_dir(folder.path())
+        .env_clear()
+        .env("PATH", format!("{beside}:{path}"))
+        .env("HOME", folder.path())
+        // And where the server listens.
+        .env("BELFRY_SERVER", server.url())
+        .stdin(Stdio::null());
+    let shown = stdout_of(shell);
+    assert!(shown.contains("Hello"), "{shown}");
+    assert!(shown.contains("Encrypted all the way"), "{shown}");
+    assert!(shown.contains("https://news.example"), "{shown}");
+}

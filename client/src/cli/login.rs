@@ -2,6 +2,7 @@
 
 use super::{DEFAULT_SERVER, Globals, terminal};
 use crate::keys::BoxSecretKey;
+use crate::listen::{Incoming, Listener, Options, Transport};
 use crate::server::{DeviceKind, Server, SignedIn};
 use crate::state::{Session, StateDir, StoredDevice};
 use anyhow::{Context as _, bail};
@@ -56,7 +57,9 @@ impl Login {
         }
         let signed_in = server.sign_in(&self.username, &password).await?;
         let server = server.with_token(&signed_in.access_token);
-        let device = self.device(&server, &state, &signed_in, present).await?;
+        let device = self
+            .device(&server, &state, &signed_in, present, globals)
+            .await?;
         state.save_session(&Session {
             server: server.base().to_owned(),
             access_token: signed_in.access_token,
@@ -88,6 +91,7 @@ impl Login {
         state: &StateDir,
         signed_in: &SignedIn,
         present: Option<StoredDevice>,
+        globals: &Globals,
     ) -> anyhow::Result<StoredDevice> {
         if let Some(present) = present {
             let same_user = present.user_id == signed_in.user_id.to_string();
@@ -116,8 +120,28 @@ impl Login {
             secret_key: key.expose(),
         };
         state.save_device(&stored)?;
+        subscribe(&stored, globals).await?;
         Ok(stored)
     }
+}
+
+/// Connects once, so that what is sent from now on waits for this device, and not only from its
+/// first `belfry listen` on.
+async fn subscribe(device: &StoredDevice, globals: &Globals) -> anyhow::Result<()> {
+    let mut listener = Listener::new(Options {
+        device: device.device.clone(),
+        keys: globals.key_file()?,
+        transport: Transport::WebSocket,
+        tls: globals.tls()?,
+        presence: None,
+    })?;
+    if let Incoming::Disconnected { reason, .. } = listener.next().await? {
+        terminal::note(&format!(
+            "The server's MQTT does not answer ({reason}); notifications wait for this device from its first belfry listen on."
+        ));
+    }
+    listener.close().await;
+    Ok(())
 }
 
 fn host_name() -> String {
