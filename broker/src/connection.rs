@@ -89,8 +89,9 @@ impl Connection {
         }
     }
 
-    /// Serves it to its end.
-    pub(crate) async fn run(mut self) {
+    /// Serves it to its end. Boxed, or the future would have room for it twice: as what it was given
+    /// and as what it works on.
+    pub(crate) async fn run(mut self: Box<Self>) {
         let ending = self.serve().await;
         Box::pin(self.leave(ending)).await;
     }
@@ -296,7 +297,7 @@ impl Connection {
 
     /// Says goodbye, leaves the mailbox in order, and only then the registry: a newer connection of
     /// the device waits for that.
-    async fn leave(mut self, ending: Ending) {
+    async fn leave(mut self: Box<Self>, ending: Ending) {
         let says_why = self.client.is_some() && self.session.version() == Some(ProtocolVersion::V5);
         if let (true, Some(reason)) = (says_why, ending.reason()) {
             self.write(&ServerPacket::Disconnect(ServerDisconnect {
@@ -359,5 +360,21 @@ pub(crate) fn wall_clock() -> Timestamp {
 impl Client {
     fn inbox(&self) -> &Arc<Inbox> {
         &self.registration.inbox
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_waits_is_small() {
+        fn size<F>(_: impl Fn(Box<Connection>) -> F) -> usize {
+            size_of::<F>()
+        }
+        let future = size(Connection::run);
+        let held = size_of::<Connection>() + size_of::<Client>() + size_of::<Inbox>();
+        assert!(future <= 400, "{future}");
+        assert!(held <= 800, "{held}");
     }
 }

@@ -81,7 +81,7 @@ impl Broker {
         counted: Counted,
     ) {
         let transport = Transport::new(stream, framing, self.0.settings.packet_bytes_max);
-        let connection = Connection::new(self.clone(), transport, kind);
+        let connection = Box::new(Connection::new(self.clone(), transport, kind));
         self.0.connections.spawn(async move {
             let _counted = counted;
             connection.run().await;
