@@ -4,7 +4,13 @@ use super::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// A connected device (MQTT 3.1.1), which hears its user's events.
-pub(super) struct Connection(TcpStream);
+pub(super) struct Connection {
+    stream: TcpStream,
+    device: String,
+}
+
+/// The longest wait for what must come: a failure, never a rhythm.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Connection {
     /// `None` where it is refused.
@@ -14,7 +20,10 @@ impl Connection {
         for member in ["client_id", "username", "password"] {
             push_text(&mut body, mqtt[member].as_str().unwrap());
         }
-        let mut connection = Self(TcpStream::connect(server.mqtt).await.unwrap());
+        let mut connection = Self {
+            stream: TcpStream::connect(server.mqtt).await.unwrap(),
+            device: device.text("device_id").to_owned(),
+        };
         connection.send(0x10, &body).await;
         let (first, answer) = connection.receive().await?;
         assert_eq!(first, 0x20);
@@ -43,15 +52,15 @@ impl Connection {
             }
         }
         packet.extend_from_slice(body);
-        self.0.write_all(&packet).await.unwrap();
+        self.stream.write_all(&packet).await.unwrap();
     }
 
     /// `None` where the connection ended.
     async fn receive(&mut self) -> Option<(u8, Vec<u8>)> {
-        let first = self.0.read_u8().await.ok()?;
+        let first = self.stream.read_u8().await.ok()?;
         let (mut length, mut shift) = (0, 0);
         loop {
-            let byte = self.0.read_u8().await.ok()?;
+            let byte = self.stream.read_u8().await.ok()?;
             length |= usize::from(byte & 0x7f) << shift;
             shift += 7;
             if byte & 0x80 == 0 {
@@ -59,22 +68,32 @@ impl Connection {
             }
         }
         let mut body = vec![0; length];
-        self.0.read_exact(&mut body).await.ok()?;
+        self.stream.read_exact(&mut body).await.ok()?;
         Some((first, body))
     }
 
-    /// The next event's name.
+    /// Waits for the next event and gives its name; that of the device's own making, which may come
+    /// late, is passed over.
     pub(super) async fn event(&mut self) -> String {
-        let (first, body) = self.receive().await.expect("an event");
-        assert_eq!(first, 0x30, "QoS 0");
-        let topic = usize::from(u16::from_be_bytes([body[0], body[1]]));
-        let event: Value = serde_json::from_slice(&body[2 + topic..]).unwrap();
-        event["event"].as_str().unwrap().to_owned()
+        let own = json!({"event": "device.added", "device": self.device});
+        loop {
+            let waiting = tokio::time::timeout(PATIENCE, self.receive());
+            let (first, body) = waiting.await.expect("in time").expect("an event");
+            assert_eq!(first, 0x30, "QoS 0");
+            let topic = usize::from(u16::from_be_bytes([body[0], body[1]]));
+            let event: Value = serde_json::from_slice(&body[2 + topic..]).unwrap();
+            if event != own {
+                return event["event"].as_str().unwrap().to_owned();
+            }
+        }
     }
 
     /// Waits for the server to end it.
     pub(super) async fn ended(&mut self) {
-        while self.receive().await.is_some() {}
+        let ended = async { while self.receive().await.is_some() {} };
+        tokio::time::timeout(PATIENCE, ended)
+            .await
+            .expect("it ends");
     }
 }
 
