@@ -290,101 +290,248 @@ fn what_an_earlier_connection_left_keeps_its_packet_ids() {
 fn any_packet() -> impl Strategy<Value = ClientPacket> {
     // Few ids, so that they meet.
     let ids = 1u16..8;
-    let version = prop_oneof![Just(ProtocolVersion::V311), Just(ProtocolVersion::V5)];
     let qos = prop_oneof![
         Just(QoS::AtMostOnce),
         Just(QoS::AtLeastOnce),
         Just(QoS::ExactlyOnce)
     ];
     let expiry = proptest::option::of(0u32..3);
+    // What ends a session is rare, or hardly any would live for long.
     prop_oneof![
-        1 => version.prop_map(|version| ClientPacket::Connect(connect(version))),
-        4 => (qos, ids.clone()).prop_map(|(qos, id)| {
+        1 => any_connect(),
+        40 => (qos, ids.clone()).prop_map(|(qos, id)| {
             publish(qos, (qos != QoS::AtMostOnce).then_some(id))
         }),
-        8 => ids.clone().prop_map(|id| ClientPacket::PubAck(ack(id))),
-        2 => ids.clone().prop_map(|id| ClientPacket::PubRec(ack(id))),
-        3 => ids.clone().prop_map(|id| ClientPacket::PubRel(ack(id))),
-        2 => ids.prop_map(|id| ClientPacket::PubComp(ack(id))),
-        2 => Just(ClientPacket::PingReq),
+        80 => ids.clone().prop_map(|id| ClientPacket::PubAck(ack(id))),
+        20 => ids.clone().prop_map(|id| ClientPacket::PubRec(ack(id))),
+        30 => ids.clone().prop_map(|id| ClientPacket::PubRel(ack(id))),
+        20 => ids.prop_map(|id| ClientPacket::PubComp(ack(id))),
+        20 => Just(ClientPacket::PingReq),
         1 => Just(ClientPacket::Auth),
         1 => expiry.prop_map(|expiry| disconnect(ReasonCode::Success, expiry)),
     ]
 }
 
+fn any_connect() -> impl Strategy<Value = ClientPacket> {
+    let version = prop_oneof![Just(ProtocolVersion::V311), Just(ProtocolVersion::V5)];
+    version.prop_map(|version| ClientPacket::Connect(connect(version)))
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Packet(ClientPacket),
+    /// Whatever these bytes are.
+    Bytes(Vec<u8>),
     Send,
+    /// What was sent this many messages ago is not wanted any more.
+    Withdraw(usize),
     Pass(u64),
+}
+
+/// Bytes as a client sends them, one of them perhaps broken, and the last packet perhaps cut.
+fn any_bytes() -> impl Strategy<Value = Vec<u8>> {
+    let packet = prop_oneof![
+        40 => (1u8..8).prop_map(|id| vec![0x40, 2, 0, id]),
+        20 => (1u8..8).prop_map(|id| vec![0x62, 2, 0, id]),
+        10 => (1u8..8).prop_map(|id| vec![0x50, 2, 0, id]),
+        20 => (1u8..8).prop_map(|id| vec![0x34, 6, 0, 1, b't', 0, id, 0]),
+        20 => (1u8..8).prop_map(|id| vec![0x32, 6, 0, 1, b't', 0, id, 0]),
+        20 => (1u8..8).prop_map(|id| vec![0x82, 6, 0, id, 0, 1, b'#', 1]),
+        20 => Just(vec![0xc0, 0]),
+        1 => Just(vec![0xe0, 0]),
+        1 => Just([&[0x10, 13, 0, 4][..], b"MQTT", &[4, 2, 0, 9, 0, 1, b'd']].concat()),
+        1 => proptest::collection::vec(any::<u8>(), 0..20),
+    ];
+    let packets = proptest::collection::vec(packet, 1..6).prop_map(|packets| packets.concat());
+    let broken = proptest::option::weighted(0.02, (any::<prop::sample::Index>(), any::<u8>()));
+    let cut = proptest::option::weighted(0.1, any::<prop::sample::Index>());
+    (packets, broken, cut).prop_map(|(mut bytes, broken, cut)| {
+        if let Some((at, byte)) = broken.filter(|_| !bytes.is_empty()) {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        if let Some(cut) = cut.filter(|_| !bytes.is_empty()) {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        bytes
+    })
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        3 => any_packet().prop_map(Step::Packet),
-        3 => Just(Step::Send),
-        1 => (0u64..8).prop_map(Step::Pass),
+        6 => any_packet().prop_map(Step::Packet),
+        3 => any_bytes().prop_map(Step::Bytes),
+        6 => Just(Step::Send),
+        1 => (0usize..WINDOW.into()).prop_map(Step::Withdraw),
+        2 => (0u64..8).prop_map(Step::Pass),
     ]
+}
+
+/// What is known of a session from outside, to judge what it does.
+struct Judge {
+    session: Session,
+    now: Instant,
+    /// The smaller of the two sides' windows.
+    bound: u16,
+    receive_maximum: u16,
+    /// Left by an earlier connection.
+    left: u16,
+    outstanding: HashSet<u64>,
+    published: HashSet<NonZeroU16>,
+    ended: bool,
+}
+
+impl Judge {
+    fn packet(&mut self, mut packet: ClientPacket) -> Result<(), TestCaseError> {
+        if let ClientPacket::Connect(connect) = &mut packet {
+            connect.receive_maximum = id(self.receive_maximum);
+        }
+        let action = self.session.receive(packet.clone(), self.now);
+        // Only what came is answered, and by its own answer.
+        match (&packet, &action) {
+            (_, Action::Nothing | Action::End(_)) => {}
+            (ClientPacket::Connect(asked), Action::Connect(found)) => {
+                prop_assert_eq!(&asked.client_id, &found.client_id);
+            }
+            (ClientPacket::Publish(asked), Action::Publish(found)) => prop_assert_eq!(asked, found),
+            (ClientPacket::Publish(asked), Action::Send(ServerPacket::PubRec(answer))) => {
+                prop_assert_eq!(asked.packet_id, Some(answer.packet_id));
+                prop_assert!(self.published.contains(&answer.packet_id));
+            }
+            (ClientPacket::PubAck(_), Action::Settled(_)) => {}
+            (ClientPacket::PubRel(asked), Action::Release(released)) => {
+                prop_assert_eq!(asked.packet_id, *released);
+            }
+            (ClientPacket::PubRel(asked), Action::Send(ServerPacket::PubComp(answer))) => {
+                prop_assert_eq!(asked.packet_id, answer.packet_id);
+                prop_assert!(!self.published.contains(&answer.packet_id));
+            }
+            (ClientPacket::PubRec(asked), Action::Send(ServerPacket::PubRel(answer))) => {
+                prop_assert_eq!(asked.packet_id, answer.packet_id);
+            }
+            (ClientPacket::Subscribe(asked), Action::Subscribe(found)) => {
+                prop_assert_eq!(asked, found);
+            }
+            (ClientPacket::Unsubscribe(asked), Action::Unsubscribe(found)) => {
+                prop_assert_eq!(asked, found);
+            }
+            (ClientPacket::PingReq, Action::Send(ServerPacket::PingResp)) => {}
+            other => prop_assert!(false, "{:?}", other),
+        }
+        self.acts(action)
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) -> Result<(), TestCaseError> {
+        let mut bytes = bytes::BytesMut::from(bytes);
+        loop {
+            match crate::wire::decode(&mut bytes, self.session.version(), 1_000) {
+                Ok(None) => return Ok(()),
+                Ok(Some(packet)) => self.packet(packet)?,
+                Err(error) => {
+                    let action = self.session.end(Ending::Refused(error.reason()));
+                    self.ended = true;
+                    prop_assert!(matches!(action, Action::End(_)));
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, seq: u64) -> Result<(), TestCaseError> {
+        if let Some(id) = self.session.send(entry(seq)) {
+            prop_assert!(!self.ended);
+            prop_assert!(self.outstanding.insert(seq));
+            let same = self.session.in_flight().iter();
+            prop_assert_eq!(same.filter(|(other, _)| *other == id).count(), 1);
+        }
+        Ok(())
+    }
+
+    fn withdraw(&mut self, ago: usize) {
+        let mut sent = self.session.in_flight().iter().rev();
+        if let Some((id, what)) = sent.nth(ago).copied() {
+            self.session.withdraw(id);
+            self.outstanding.remove(&what.seq().unwrap().0);
+        }
+    }
+
+    fn acts(&mut self, action: Action) -> Result<(), TestCaseError> {
+        prop_assert!(!self.ended || action == Action::Nothing);
+        match action {
+            Action::Connect(connect) => {
+                self.bound = self.bound.min(connect.receive_maximum.get());
+                let left = 1..=self.left;
+                let left: Vec<_> = left
+                    .map(|at| (id(at), entry(1_000 + u64::from(at))))
+                    .collect();
+                self.session.accept(left, &[7], self.now);
+                let resumed = self.session.in_flight().iter();
+                self.outstanding
+                    .extend(resumed.map(|(_, what)| what.seq().unwrap().0));
+                self.published.insert(id(7));
+            }
+            Action::Settled(what) => {
+                let seq = what.seq().unwrap().0;
+                prop_assert!(self.outstanding.remove(&seq), "{} was not on its way", seq);
+            }
+            Action::Publish(packet) => {
+                let (qos, packet_id) = (packet.qos, packet.packet_id);
+                if qos == QoS::ExactlyOnce {
+                    prop_assert!(self.published.insert(packet_id.unwrap()), "published twice");
+                }
+                let answer = self.session.published(qos, packet_id, ReasonCode::Success);
+                let acknowledged = match answer {
+                    Action::Send(ServerPacket::PubAck(ack) | ServerPacket::PubRec(ack)) => {
+                        Some(ack.packet_id)
+                    }
+                    _ => None,
+                };
+                prop_assert_eq!(acknowledged, packet_id);
+            }
+            Action::Release(id) => prop_assert!(self.published.remove(&id)),
+            Action::End(_) => self.ended = true,
+            _ => {}
+        }
+        Ok(())
+    }
 }
 
 proptest! {
     #[test]
-    fn any_interleaving_keeps_the_window_and_settles_only_what_was_sent(
-        first in any_packet(),
-        window in 1u16..8,
+    fn any_interleaving_keeps_the_window_and_acknowledges_only_what_was_sent(
+        first in prop_oneof![9 => any_connect(), 1 => any_packet()],
+        receive_maximum in 1u16..8,
+        left in 0u16..8,
         steps in proptest::collection::vec(any_step(), 0..200),
     ) {
-        let mut now = Instant::now();
-        let mut session = Session::new(limits(), now);
-        let mut bound = WINDOW;
-        let mut outstanding = HashSet::new();
-        let mut published = HashSet::new();
-        let mut next = 0;
-        let mut ended = false;
-        for step in std::iter::once(Step::Packet(first)).chain(steps) {
-            let action = match step {
-                Step::Packet(ClientPacket::Connect(mut packet)) => {
-                    packet.receive_maximum = id(window);
-                    session.receive(ClientPacket::Connect(packet), now)
-                }
-                Step::Packet(packet) => session.receive(packet, now),
+        let now = Instant::now();
+        let mut judge = Judge {
+            session: Session::new(limits(), now),
+            now,
+            bound: WINDOW,
+            receive_maximum,
+            left,
+            outstanding: HashSet::new(),
+            published: HashSet::new(),
+            ended: false,
+        };
+        for (seq, step) in (1..).zip(std::iter::once(Step::Packet(first)).chain(steps)) {
+            match step {
+                Step::Packet(packet) => judge.packet(packet)?,
+                Step::Bytes(bytes) => judge.bytes(&bytes)?,
+                Step::Send => judge.send(seq)?,
+                Step::Withdraw(ago) => judge.withdraw(ago),
                 Step::Pass(secs) => {
-                    now += Duration::from_secs(secs);
-                    session.overdue(now)
+                    judge.now += Duration::from_secs(secs);
+                    let action = judge.session.overdue(judge.now);
+                    judge.acts(action)?;
                 }
-                Step::Send => {
-                    next += 1;
-                    if let Some(id) = session.send(entry(next)) {
-                        prop_assert!(!ended);
-                        prop_assert!(outstanding.insert(next));
-                        let same = session.in_flight().iter().filter(|(other, _)| *other == id);
-                        prop_assert_eq!(same.count(), 1);
-                    }
-                    Action::Nothing
-                }
-            };
-            prop_assert!(!ended || action == Action::Nothing);
-            match action {
-                Action::Connect(_) => {
-                    bound = bound.min(window);
-                    session.accept(Vec::new(), &[], now);
-                }
-                Action::Settled(what) => {
-                    let seq = what.seq().unwrap().0;
-                    prop_assert!(outstanding.remove(&seq), "{} was not on its way", seq);
-                }
-                Action::Publish(packet) => {
-                    if packet.qos == QoS::ExactlyOnce {
-                        prop_assert!(published.insert(packet.packet_id), "published twice");
-                    }
-                    session.published(packet.qos, packet.packet_id, ReasonCode::Success);
-                }
-                Action::Release(id) => prop_assert!(published.remove(&Some(id))),
-                Action::End(_) => ended = true,
-                _ => {}
             }
-            prop_assert_eq!(session.in_flight().len(), outstanding.len());
-            prop_assert!(outstanding.len() <= usize::from(bound));
+            let in_flight = judge.session.in_flight();
+            let seqs: HashSet<u64> = in_flight.iter().map(|(_, what)| what.seq().unwrap().0).collect();
+            prop_assert_eq!(in_flight.len(), seqs.len());
+            prop_assert_eq!(&seqs, &judge.outstanding);
+            prop_assert!(seqs.len() <= usize::from(judge.bound));
         }
     }
 }
