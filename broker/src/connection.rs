@@ -203,11 +203,15 @@ impl Connection {
 
     /// An acknowledgement came: the device has it.
     fn acknowledged(&mut self, what: InFlight) {
-        if let InFlight::Entry { seq, accepted } = what {
-            self.settle(seq);
-            if let Some(accepted) = accepted {
-                crate::figures::acknowledged(accepted, wall_clock());
-            }
+        let InFlight::Entry { seq, accepted } = what else {
+            return;
+        };
+        let client = self.client.as_ref();
+        // It may have been over HTTP, and was counted then.
+        let already = client.is_some_and(|client| client.delivery.has_settled(seq));
+        self.settle(seq);
+        if let Some(accepted) = accepted.filter(|_| !already) {
+            crate::figures::acknowledged(accepted, wall_clock());
         }
     }
 

@@ -211,6 +211,11 @@ impl Delivery {
         self.view.acked = seq;
     }
 
+    /// Whether the session is owed this no more, by an acknowledgement of whichever way.
+    pub(crate) fn has_settled(&self, seq: Seq) -> bool {
+        seq <= self.view.acked && self.view.holes.binary_search(&seq).is_err()
+    }
+
     /// Takes over what the mailbox has as settled. What this connection settled may not be there yet,
     /// and what came over HTTP is not here yet: an entry is owed where both say so.
     pub(crate) fn adopt(&mut self, settled: &Settled) {

@@ -95,12 +95,18 @@ impl Hub {
                 device,
                 acked,
                 holes,
-            } => Notice::Acknowledged {
-                user,
-                device,
-                acked,
-                holes,
-            },
+                accepted,
+            } => {
+                for accepted in accepted {
+                    crate::figures::acknowledged(accepted, wall_clock());
+                }
+                Notice::Acknowledged {
+                    user,
+                    device,
+                    acked,
+                    holes,
+                }
+            }
             Commit::Stored {
                 user,
                 entry,

@@ -273,6 +273,8 @@ pub enum Commit {
         device: DeviceId,
         acked: Seq,
         holes: Vec<Seq>,
+        /// When each notification that this settled was accepted.
+        accepted: Vec<Timestamp>,
     },
     /// This permission was revoked.
     Revoked {

@@ -281,6 +281,17 @@ impl UserState {
         seqs: &[Seq],
         now: Timestamp,
     ) -> Result<Outcome, Refusal> {
+        self.settle_entries(device, seqs, now)?;
+        Ok(Outcome::Done)
+    }
+
+    /// Settles, and says when the notifications that this settled were accepted.
+    fn settle_entries(
+        &mut self,
+        device: DeviceId,
+        seqs: &[Seq],
+        now: Timestamp,
+    ) -> Result<Vec<Timestamp>, Refusal> {
         let Some(mut row) = self.sessions.remove(&device) else {
             return Err(Refusal::UnknownSession);
         };
@@ -310,12 +321,15 @@ impl UserState {
             settled.push(seq);
         }
         self.sessions.insert(device, row);
+        let notifications = settled.iter().filter_map(|seq| self.metas.get(seq));
+        let notifications = notifications.filter(|meta| meta.permission().is_some());
+        let accepted = notifications.map(|meta| meta.entry.sent).collect();
         if !settled.is_empty() {
             self.changes.sessions.insert(device);
             self.note_delivered(&settled);
             self.finish_unowed(settled.iter().copied(), now);
         }
-        Ok(Outcome::Done)
+        Ok(accepted)
     }
 
     /// Tells of the notifications that no device had settled before.
@@ -340,16 +354,17 @@ impl UserState {
         now: Timestamp,
     ) -> Result<Outcome, Refusal> {
         let seqs: Vec<Seq> = ids.iter().filter_map(|id| self.seq_of(*id)).collect();
-        let outcome = self.settle(device, &seqs, now)?;
+        let accepted = self.settle_entries(device, &seqs, now)?;
         if let Some(row) = self.sessions.get(&device) {
             self.changes.commits.push(Commit::Acknowledged {
                 user,
                 device,
                 acked: row.acked,
                 holes: row.holes.clone(),
+                accepted,
             });
         }
-        Ok(outcome)
+        Ok(Outcome::Done)
     }
 
     pub(super) fn seen(&mut self, user: UserId, ids: &[NotificationId], now: Timestamp) -> Outcome {

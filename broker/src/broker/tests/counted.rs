@@ -39,15 +39,31 @@ async fn delivered_is_settled_by_the_first_device_and_acknowledged_by_each() {
         }
     }
     one.ping().await;
+    // Over HTTP, once more what it has, and once what it has not.
+    server.post(2).await;
+    let third = gets(&mut one, 3).await;
+    let ids = [1, 2].map(|number| Server::envelope(number, Urgency::Normal).id);
+    let acknowledge = Command::Acknowledge {
+        user: user(),
+        device: device(1),
+        ids: ids.to_vec(),
+    };
+    server.broker.0.settler.flush().await;
+    server.apply(acknowledge).await;
+    // Then over MQTT too: what comes later over the same bus is here, and so is that.
+    server.post(3).await;
+    gets(&mut one, 4).await;
+    one.puback(third).await;
+    one.ping().await;
     server.broker.drain().await;
     // An answer may come before its commit is told of, but not before that of an earlier one.
-    server.post(2).await;
+    server.post(4).await;
     for (total, seconds, expected) in [
-        ("belfry_delivered_total", "belfry_delivery_seconds", 1),
+        ("belfry_delivered_total", "belfry_delivery_seconds", 2),
         (
             "belfry_acknowledged_total",
             "belfry_acknowledgement_seconds",
-            2,
+            3,
         ),
     ] {
         assert_eq!(ledger.sum(total), f64::from(expected), "{total}");

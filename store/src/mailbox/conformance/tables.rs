@@ -239,10 +239,15 @@ pub(in crate::mailbox) async fn an_acknowledgement_over_http_is_told_of<E: Engin
     assert_eq!(trial.owed(1).await.unwrap(), [1]);
     let told = trial.told().await;
     let settled = told.iter().find_map(|commit| match commit {
-        Commit::Acknowledged { acked, holes, .. } => Some((*acked, holes.clone())),
+        Commit::Acknowledged {
+            acked,
+            holes,
+            accepted,
+            ..
+        } => Some((*acked, holes.clone(), accepted.len())),
         _ => None,
     });
-    assert_eq!(settled, Some((Seq(2), vec![Seq(1)])));
+    assert_eq!(settled, Some((Seq(2), vec![Seq(1)], 1)));
 }
 
 pub(in crate::mailbox) async fn nothing_of_an_erased_user_comes_back<E: Engine>() {
