@@ -1,16 +1,21 @@
 //! What operators and the curious ask: health, readiness, metrics, and the API's description.
 
+mod description;
+mod figures;
+
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::response::IntoResponse;
-use axum::routing::get;
 use belfry_edge::ApiError;
+use belfry_protocol::problem::Problem;
 use belfry_store::directory::Directory;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
-use utoipa::openapi::{Info, OpenApi};
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 /// Buckets in seconds, from a fast commit to a slow phone.
@@ -19,61 +24,99 @@ const SECONDS: [f64; 14] = [
 ];
 /// Buckets of batch sizes.
 const SIZES: [f64; 8] = [1.0, 2.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0];
+/// Prometheus' text format.
+const METRICS_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// How often single measurements are summed up, which each take memory until then.
+const SUM_UP_EVERY: Duration = Duration::from_secs(5);
 
 /// Begins to collect metrics.
 pub(crate) fn install_metrics() -> anyhow::Result<PrometheusHandle> {
+    let handle = collecting()?.install_recorder()?;
+    figures::describe();
+    Ok(handle)
+}
+
+fn collecting() -> anyhow::Result<PrometheusBuilder> {
     Ok(PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
-        .set_buckets_for_metric(Matcher::Suffix("_size".to_owned()), &SIZES)?
-        .install_recorder()?)
+        .set_buckets_for_metric(Matcher::Suffix("_size".to_owned()), &SIZES)?)
+}
+
+/// Sums up what was measured, also where nobody asks for it.
+pub(crate) async fn sum_up_metrics(metrics: PrometheusHandle, stopping: CancellationToken) {
+    let mut every = tokio::time::interval(SUM_UP_EVERY);
+    while stopping.run_until_cancelled(every.tick()).await.is_some() {
+        metrics.run_upkeep();
+    }
 }
 
 #[derive(Clone)]
-struct Ready {
+struct Pages {
+    metrics: PrometheusHandle,
     directory: Directory,
     stopping: CancellationToken,
 }
 
 /// The routes.
 pub(crate) fn router(
-    document: OpenApi,
+    mut document: OpenApi,
     metrics: PrometheusHandle,
     directory: Directory,
     stopping: CancellationToken,
 ) -> Router {
-    let document = described(document);
-    let text = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
-    Router::new()
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(readyz))
-        .with_state(Ready {
+    let (pages, own) = OpenApiRouter::new()
+        .routes(routes!(healthz))
+        .routes(routes!(readyz))
+        .routes(routes!(metrics_page))
+        .with_state(Pages {
+            metrics,
             directory,
             stopping,
         })
-        .route("/metrics", get(async move || (text, metrics.render())))
-        .merge(SwaggerUi::new("/docs").url("/openapi.json", document))
+        .split_for_parts();
+    document.merge(own);
+    let document = description::complete(document);
+    // Nothing from elsewhere: without this the page asks a validator on the net for its opinion.
+    let settings = utoipa_swagger_ui::Config::default().validator_url("none");
+    let reference = SwaggerUi::new("/docs")
+        .url("/openapi.json", document)
+        .config(settings);
+    pages.merge(reference)
 }
 
-async fn readyz(State(ready): State<Ready>) -> Result<impl IntoResponse, ApiError> {
-    if ready.stopping.is_cancelled() || !ready.directory.ready().await {
+/// Whether the process is alive.
+#[utoipa::path(
+    get, path = "/healthz", tag = "Operation",
+    responses((status = 200, description = "It is", body = String, content_type = "text/plain"))
+)]
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Whether requests should be sent here: the directory answers, and the server is not stopping.
+#[utoipa::path(
+    get, path = "/readyz", tag = "Operation",
+    responses(
+        (status = 200, description = "They should", body = String, content_type = "text/plain"),
+        (status = 503, description = "Not now", body = Problem),
+    )
+)]
+async fn readyz(State(pages): State<Pages>) -> Result<&'static str, ApiError> {
+    if pages.stopping.is_cancelled() || !pages.directory.ready().await {
         return Err(ApiError::unavailable());
     }
-    Ok((StatusCode::OK, "ready\n"))
+    Ok("ready\n")
 }
 
-fn described(mut document: OpenApi) -> OpenApi {
-    document.info = Info::new("Belfry", env!("CARGO_PKG_VERSION"));
-    document.info.description = Some(
-        "End-to-end encrypted web notifications. Errors are problem details (RFC 9457).".to_owned(),
-    );
-    let components = document.components.get_or_insert_default();
-    components.add_security_scheme(
-        "token",
-        SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)),
-    );
-    components.add_security_scheme(
-        "device",
-        SecurityScheme::Http(Http::new(HttpAuthScheme::Basic)),
-    );
-    document
+/// The server's numbers, in Prometheus' text format.
+#[utoipa::path(
+    get, path = "/metrics", tag = "Operation", operation_id = "metrics",
+    responses((status = 200, description = "All of them", body = String, content_type = "text/plain"))
+)]
+async fn metrics_page(State(pages): State<Pages>) -> impl IntoResponse {
+    let content_type = [(header::CONTENT_TYPE, METRICS_CONTENT_TYPE)];
+    (content_type, pages.metrics.render())
 }
+
+#[cfg(test)]
+mod tests;

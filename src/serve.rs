@@ -103,7 +103,12 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         .merge(belfry_bridge::router(bridge.clone()))
         .merge(accounts.router())
         .split_for_parts();
-    let pages = pages::router(document, metrics, directory.clone(), stopping.clone());
+    let pages = pages::router(
+        document,
+        metrics.clone(),
+        directory.clone(),
+        stopping.clone(),
+    );
     let routes = api.merge(pages).merge(broker.websocket_router());
     let app = belfry_edge::layers::finish(routes).layer(axum::middleware::from_fn_with_state(
         trusted,
@@ -125,6 +130,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
             .await
     });
     tasks.spawn(note_uses(bridge.clone(), stopping.clone()));
+    tasks.spawn(pages::sum_up_metrics(metrics, stopping.clone()));
     tasks.spawn(write_down_seen(Arc::clone(&devices), stopping.clone()));
     tasks.spawn(tls::reload_on_hangup(
         config.clone(),

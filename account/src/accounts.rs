@@ -202,7 +202,7 @@ async fn me(
 ///
 /// Needs a sign-in within the last 10 minutes. Endpoints answer 404 from then on, and connections end.
 #[utoipa::path(
-    delete, path = "/v1/me", tag = "Accounts", security(("token" = [])),
+    delete, path = "/v1/me", tag = "Accounts", operation_id = "erase_account", security(("token" = [])),
     responses(
         (status = 204, description = "Nothing is left"),
         (status = 401, description = "No good token, or one whose sign-in is older than 10 minutes", body = Problem),

@@ -35,13 +35,14 @@ struct DeviceRequest {
     /// 1 to 100 characters, none of them control characters.
     #[schema(min_length = 1, max_length = 100)]
     name: String,
-    #[schema(value_type = String, example = "browser")]
+    #[schema(value_type = String, example = "browser", pattern = "^(browser|extension|ios|android|desktop|cli)$")]
     kind: DeviceKind,
     /// X25519, base64url.
     public_key: String,
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = DeviceCreated)]
 struct Created {
     device_id: DeviceId,
     mqtt: Mqtt,
@@ -75,7 +76,7 @@ struct Topics {
 ///
 /// Needs a sign-in within the last 10 minutes, which from then on belongs to the device and ends with it.
 #[utoipa::path(
-    post, path = "/v1/devices", tag = "Devices", request_body = DeviceRequest, security(("token" = [])),
+    post, path = "/v1/devices", tag = "Devices", operation_id = "create_device", request_body = DeviceRequest, security(("token" = [])),
     responses(
         (status = 201, description = "Made", body = Created),
         (status = 401, description = "No good token, or one whose sign-in is older than 10 minutes", body = Problem),
@@ -157,7 +158,7 @@ fn public_key(text: &str) -> Result<[u8; 32], ApiError> {
 struct DeviceInfo {
     device_id: DeviceId,
     name: String,
-    #[schema(value_type = String)]
+    #[schema(value_type = String, example = "browser", pattern = "^(browser|extension|ios|android|desktop|cli)$")]
     kind: DeviceKind,
     public_key: String,
     created: Timestamp,
@@ -171,7 +172,7 @@ struct DeviceInfo {
 
 /// The user's devices, oldest first.
 #[utoipa::path(
-    get, path = "/v1/devices", tag = "Devices", params(Paging), security(("token" = [])),
+    get, path = "/v1/devices", tag = "Devices", operation_id = "list_devices", params(Paging), security(("token" = [])),
     responses(
         (status = 200, description = "A page of them", body = Page<DeviceInfo>),
         (status = 400, description = "A malformed parameter", body = Problem),
@@ -227,7 +228,7 @@ struct DeviceChange {
 
 /// Renames a device.
 #[utoipa::path(
-    patch, path = "/v1/devices/{id}", tag = "Devices", params(("id" = DeviceId, Path)),
+    patch, path = "/v1/devices/{id}", tag = "Devices", operation_id = "rename_device", params(("id" = DeviceId, Path)),
     request_body = DeviceChange, security(("token" = [])),
     responses(
         (status = 200, description = "As it is now", body = DeviceInfo),
@@ -256,7 +257,7 @@ async fn rename(
 ///
 /// Needs a sign-in within the last 10 minutes.
 #[utoipa::path(
-    delete, path = "/v1/devices/{id}", tag = "Devices", params(("id" = DeviceId, Path)), security(("token" = [])),
+    delete, path = "/v1/devices/{id}", tag = "Devices", operation_id = "remove_device", params(("id" = DeviceId, Path)), security(("token" = [])),
     responses(
         (status = 204, description = "Removed"),
         (status = 401, description = "No good token, or one whose sign-in is older than 10 minutes", body = Problem),

@@ -31,6 +31,7 @@ pub(crate) fn router() -> OpenApiRouter<Accounts> {
 
 /// A notification as devices receive it over MQTT, and whether a device has shown it.
 #[derive(Serialize, ToSchema)]
+#[schema(as = MailboxItem)]
 struct Item {
     id: NotificationId,
     permission: PermissionId,
@@ -121,7 +122,7 @@ fn read_cursor(text: &str) -> Result<HistoryRange, ApiError> {
 /// With a user's token, or with HTTP Basic: a device's id and its password. A cursor goes on where its
 /// page ended, whatever `after` or `before` say.
 #[utoipa::path(
-    get, path = "/v1/notifications", tag = "Notifications", params(Range, Paging),
+    get, path = "/v1/notifications", tag = "Notifications", operation_id = "list_notifications", params(Range, Paging),
     security(("token" = []), ("device" = [])),
     responses(
         (status = 200, description = "A page of it", body = Page<Item>),
@@ -148,7 +149,7 @@ async fn list(
 
 /// One notification.
 #[utoipa::path(
-    get, path = "/v1/notifications/{id}", tag = "Notifications", params(("id" = NotificationId, Path)),
+    get, path = "/v1/notifications/{id}", tag = "Notifications", operation_id = "get_notification", params(("id" = NotificationId, Path)),
     security(("token" = []), ("device" = [])),
     responses(
         (status = 200, description = "The notification", body = Item),

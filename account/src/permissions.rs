@@ -45,10 +45,11 @@ struct PermissionRequest {
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = PermissionCreated)]
 struct Created {
     permission_id: PermissionId,
     site: Origin,
-    #[schema(value_type = String)]
+    #[schema(value_type = String, example = "allowed", pattern = "^(allowed|muted)$")]
     state: PermissionState,
     /// Where the site posts; shown this once.
     endpoint: String,
@@ -59,7 +60,7 @@ struct Created {
 
 /// Approves a site. Approving it twice makes two independent permissions.
 #[utoipa::path(
-    post, path = "/v1/permissions", tag = "Permissions", request_body = PermissionRequest, security(("token" = [])),
+    post, path = "/v1/permissions", tag = "Permissions", operation_id = "create_permission", request_body = PermissionRequest, security(("token" = [])),
     responses(
         (status = 201, description = "Approved", body = Created),
         (status = 401, description = "No good token", body = Problem),
@@ -150,7 +151,7 @@ struct PermissionInfo {
     permission_id: PermissionId,
     site: Origin,
     name: Option<String>,
-    #[schema(value_type = String)]
+    #[schema(value_type = String, example = "allowed", pattern = "^(allowed|muted)$")]
     state: PermissionState,
     receipts: bool,
     created: Timestamp,
@@ -176,7 +177,7 @@ impl From<Permission> for PermissionInfo {
 
 /// The user's permissions that are not revoked.
 #[utoipa::path(
-    get, path = "/v1/permissions", tag = "Permissions", params(Paging), security(("token" = [])),
+    get, path = "/v1/permissions", tag = "Permissions", operation_id = "list_permissions", params(Paging), security(("token" = [])),
     responses(
         (status = 200, description = "A page of them", body = Page<PermissionInfo>),
         (status = 400, description = "A malformed parameter", body = Problem),
@@ -204,7 +205,7 @@ async fn list(
 
 /// One permission.
 #[utoipa::path(
-    get, path = "/v1/permissions/{id}", tag = "Permissions", params(("id" = PermissionId, Path)),
+    get, path = "/v1/permissions/{id}", tag = "Permissions", operation_id = "get_permission", params(("id" = PermissionId, Path)),
     security(("token" = [])),
     responses(
         (status = 200, description = "The permission", body = PermissionInfo),
@@ -234,7 +235,7 @@ async fn find(
 #[derive(Deserialize, ToSchema)]
 struct PermissionChange {
     /// `allowed` or `muted`.
-    #[schema(value_type = Option<String>, example = "muted")]
+    #[schema(value_type = Option<String>, example = "muted", pattern = "^(allowed|muted)$")]
     state: Option<PermissionState>,
     /// 1 to 100 characters; null takes the name away.
     #[serde(default, deserialize_with = "given")]
@@ -250,7 +251,7 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Str
 
 /// Mutes, allows or renames a permission, or gives or takes receipts.
 #[utoipa::path(
-    patch, path = "/v1/permissions/{id}", tag = "Permissions", params(("id" = PermissionId, Path)),
+    patch, path = "/v1/permissions/{id}", tag = "Permissions", operation_id = "change_permission", params(("id" = PermissionId, Path)),
     request_body = PermissionChange, security(("token" = [])),
     responses(
         (status = 200, description = "As it is now", body = PermissionInfo),
@@ -308,7 +309,7 @@ async fn change(
 
 /// Revokes a permission: its endpoint answers 410 from now on, and what is stored of it is gone.
 #[utoipa::path(
-    delete, path = "/v1/permissions/{id}", tag = "Permissions", params(("id" = PermissionId, Path)),
+    delete, path = "/v1/permissions/{id}", tag = "Permissions", operation_id = "revoke_permission", params(("id" = PermissionId, Path)),
     security(("token" = [])),
     responses(
         (status = 204, description = "Revoked"),

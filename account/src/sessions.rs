@@ -114,7 +114,7 @@ struct SignInInfo {
 
 /// The user's sign-ins, newest first.
 #[utoipa::path(
-    get, path = "/v1/sessions", tag = "Accounts", params(Paging), security(("token" = [])),
+    get, path = "/v1/sessions", tag = "Accounts", operation_id = "list_sign_ins", params(Paging), security(("token" = [])),
     responses(
         (status = 200, description = "A page of them", body = Page<SignInInfo>),
         (status = 400, description = "A malformed parameter", body = Problem),
@@ -149,7 +149,7 @@ async fn list(
 
 /// Ends this sign-in.
 #[utoipa::path(
-    delete, path = "/v1/sessions/current", tag = "Accounts", security(("token" = [])),
+    delete, path = "/v1/sessions/current", tag = "Accounts", operation_id = "sign_out", security(("token" = [])),
     responses(
         (status = 204, description = "Ended"),
         (status = 401, description = "No good token", body = Problem),
@@ -169,7 +169,7 @@ async fn end_current(
 
 /// Ends one of the user's sign-ins.
 #[utoipa::path(
-    delete, path = "/v1/sessions/{id}", tag = "Accounts", params(("id" = SessionId, Path)),
+    delete, path = "/v1/sessions/{id}", tag = "Accounts", operation_id = "end_sign_in", params(("id" = SessionId, Path)),
     security(("token" = [])),
     responses(
         (status = 204, description = "Ended"),

@@ -1,0 +1,163 @@
+//! What the OpenAPI document says of all routes alike, beyond what each says of itself: who may
+//! call, that errors are problem details, and the routes that no OpenAPI router has.
+
+use belfry_protocol::problem::PROBLEM_CONTENT_TYPE;
+use utoipa::openapi::path::{HttpMethod, Operation, OperationBuilder, PathItem};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme,
+};
+use utoipa::openapi::{
+    ContentBuilder, Header, Info, License, ObjectBuilder, OpenApi, Ref, RefOr, Response,
+    ResponseBuilder, Server, Tag, Type,
+};
+
+/// The tags, in the order in which the reference shows them.
+const TAGS: [(&str, &str); 7] = [
+    ("Accounts", "Accounts and sign-ins"),
+    ("Devices", "The user's browsers, phones and programs"),
+    ("Permissions", "Which sites may notify the user"),
+    ("Notifications", "The mailbox with its history"),
+    ("Keyring", "What the user's devices share, sealed"),
+    ("Publishing", "What sites call"),
+    ("Operation", "What operators ask"),
+];
+
+/// Completes what the routes said of themselves.
+pub(super) fn complete(mut document: OpenApi) -> OpenApi {
+    let mut info = Info::new("Belfry", env!("CARGO_PKG_VERSION"));
+    info.description = Some(
+        "End-to-end encrypted web notifications. Errors are problem details (RFC 9457).".to_owned(),
+    );
+    let mut license = License::new(env!("CARGO_PKG_LICENSE"));
+    license.identifier = Some(env!("CARGO_PKG_LICENSE").to_owned());
+    info.license = Some(license);
+    document.info = info;
+    document.servers = Some(vec![Server::new("/")]);
+    document.tags = Some(TAGS.map(|(name, text)| tag(name, text)).into());
+    let components = document.components.get_or_insert_default();
+    let http = |scheme, text: &str| {
+        let mut http = Http::new(scheme);
+        http.description = Some(text.to_owned());
+        SecurityScheme::Http(http)
+    };
+    let token = http(HttpAuthScheme::Bearer, "A token of POST /v1/sessions");
+    let device = http(HttpAuthScheme::Basic, "A device's id and its MQTT password");
+    let vapid = ApiKeyValue::with_description("Authorization", "`vapid t=…, k=…` (RFC 8292)");
+    components.add_security_scheme("token", token);
+    components.add_security_scheme("device", device);
+    components.add_security_scheme("vapid", SecurityScheme::ApiKey(ApiKey::Header(vapid)));
+    let paths = &mut document.paths.paths;
+    paths.insert("/openapi.json".to_owned(), this_document());
+    paths.insert("/mqtt".to_owned(), websocket());
+    for (path, item) in paths.iter_mut() {
+        let operations = [
+            &mut item.get,
+            &mut item.put,
+            &mut item.post,
+            &mut item.patch,
+            &mut item.delete,
+        ];
+        for operation in operations.into_iter().flatten() {
+            complete_operation(path, operation);
+        }
+    }
+    document
+}
+
+fn tag(name: &str, text: &str) -> Tag {
+    let mut tag = Tag::new(name);
+    tag.description = Some(text.to_owned());
+    tag
+}
+
+fn complete_operation(path: &str, operation: &mut Operation) {
+    if operation.security.is_none() {
+        // The secret in the path is what lets a site in; a VAPID token is asked for by some endpoints.
+        let nobody = SecurityRequirement::default();
+        operation.security = Some(if path == "/push/{secret}" {
+            vec![
+                nobody,
+                SecurityRequirement::new("vapid", Vec::<String>::new()),
+            ]
+        } else {
+            vec![]
+        });
+    }
+    // An empty requirement alone says what an empty list does.
+    if operation.security == Some(vec![SecurityRequirement::default()]) {
+        operation.security = Some(vec![]);
+    }
+    let responses = &mut operation.responses.responses;
+    if !responses.keys().any(|status| status.starts_with('4')) {
+        let refused = refusal("The request itself is wrong, such as 405 for another method");
+        responses.insert("4XX".to_owned(), RefOr::T(refused));
+    }
+    let other = refusal("Any other error, such as 429 for too much and 503 for not now");
+    responses
+        .entry("default".to_owned())
+        .or_insert(RefOr::T(other));
+    for (status, response) in responses.iter_mut() {
+        let RefOr::T(response) = response else {
+            continue;
+        };
+        let refuses = status.starts_with('4') || status.starts_with('5') || status == "default";
+        let said = response.content.shift_remove("application/json");
+        if let Some(said) = said {
+            let media = if refuses {
+                PROBLEM_CONTENT_TYPE
+            } else {
+                "application/json"
+            };
+            response.content.insert(media.to_owned(), said);
+        }
+        let header = match status.as_str() {
+            "401" => Some(("WWW-Authenticate", Type::String)),
+            "429" | "503" => Some(("Retry-After", Type::Integer)),
+            _ => None,
+        };
+        if let Some((name, schema)) = header {
+            let schema = ObjectBuilder::new().schema_type(schema);
+            response
+                .headers
+                .insert(name.to_owned(), RefOr::T(Header::new(schema)));
+        }
+    }
+}
+
+fn refusal(text: &str) -> Response {
+    let schema = Ref::from_schema_name("Problem");
+    let problem = ContentBuilder::new().schema(Some(schema)).build();
+    ResponseBuilder::new()
+        .description(text)
+        .content("application/json", problem)
+        .build()
+}
+
+fn this_document() -> PathItem {
+    let object = ObjectBuilder::new().schema_type(Type::Object);
+    let content = ContentBuilder::new().schema(Some(object)).build();
+    let answer = ResponseBuilder::new()
+        .description("OpenAPI 3.1")
+        .content("application/json", content)
+        .build();
+    get("openapi", "This document", "200", answer)
+}
+
+fn websocket() -> PathItem {
+    let answer = ResponseBuilder::new()
+        .description("MQTT 3.1.1 or 5.0 from here on")
+        .build();
+    let summary =
+        "MQTT over WebSocket, subprotocol `mqtt` (MQTT 5.0 §6); devices sign in by CONNECT";
+    get("mqtt", summary, "101", answer)
+}
+
+fn get(id: &str, summary: &str, status: &str, answer: Response) -> PathItem {
+    let operation = OperationBuilder::new()
+        .operation_id(Some(id))
+        .summary(Some(summary))
+        .tag("Operation")
+        .response(status, answer)
+        .build();
+    PathItem::new(HttpMethod::Get, operation)
+}
