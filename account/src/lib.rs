@@ -21,7 +21,7 @@ mod sessions;
 pub use caller::Caller;
 pub use reconcile::reconcile;
 
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use belfry_broker::Broker;
 use belfry_edge::{ApiError, TrustedProxies};
@@ -110,16 +110,23 @@ impl Accounts {
 
     /// The routes.
     pub fn router(self) -> OpenApiRouter {
-        OpenApiRouter::new()
+        let (routes, document) = OpenApiRouter::new()
             .merge(accounts::router())
             .merge(sessions::router())
             .merge(devices::router())
             .merge(permissions::router())
             .merge(notifications::router())
             .merge(keyring::router())
-            .layer(axum::middleware::map_response(never_stored))
-            .layer(belfry_edge::layers::cors())
             .with_state(self)
+            .split_for_parts();
+        // Below the layers: one set later would answer preflights (Fetch §3.3.6) in their place.
+        let routes = routes
+            .method_not_allowed_fallback(no_such_method)
+            .layer(axum::middleware::map_response(never_stored))
+            .layer(belfry_edge::layers::cors());
+        let mut router = OpenApiRouter::from(routes);
+        *router.get_openapi_mut() = document;
+        router
     }
 }
 
@@ -146,6 +153,11 @@ impl Inner {
         let mut outcomes = self.mailbox.apply(vec![command]).await;
         Ok(outcomes.pop().unwrap_or(Err(Refusal::Unavailable))?)
     }
+}
+
+async fn no_such_method() -> ApiError {
+    let detail = "this resource has no such method";
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method", detail)
 }
 
 /// What is answered here is one user's, and some of it is shown only once.

@@ -17,6 +17,9 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+/// Sign-ins of one user: the oldest beyond goes, so that signing in again and again fills no disk.
+const SIGN_INS_MAX: usize = 1_000;
+
 pub(crate) fn router() -> OpenApiRouter<Accounts> {
     OpenApiRouter::new()
         .routes(routes!(sign_in, list))
@@ -90,6 +93,12 @@ async fn sign_in(
         .directory
         .create_sign_in(token.hash(), &sign_in)
         .await?;
+    let all = inner.directory.sign_ins(account.user, now).await?;
+    if all.len() >= SIGN_INS_MAX
+        && let Some(oldest) = all.last()
+    {
+        inner.directory.end_sign_in(account.user, oldest.id).await?;
+    }
     let signed_in = SignedIn {
         access_token: token.expose().to_owned(),
         token_type: "Bearer",

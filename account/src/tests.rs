@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod accounts;
+mod common;
 mod devices;
 mod keyring;
 mod lists;

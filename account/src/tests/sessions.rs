@@ -187,3 +187,40 @@ async fn sign_ins_are_listed_and_ended() {
     assert_eq!(end(&ada, "/v1/sessions/current").await, 401);
     assert_eq!(list(&eve).await.status, 200);
 }
+
+#[tokio::test]
+async fn a_user_has_so_many_sign_ins_and_the_oldest_goes() {
+    let server = Server::new().await;
+    let first = server.user("ada").await;
+    let user = server.ask("GET", "/v1/me", &first.0, Value::Null).await;
+    let user: UserId = user.text("user_id").parse().unwrap();
+    let now = Timestamp::from_millis(START + 1_000);
+    for number in 0..998_u16 {
+        let mut id = [1; 16];
+        id[..2].copy_from_slice(&number.to_be_bytes());
+        let sign_in = belfry_store::directory::SignIn {
+            id: belfry_protocol::id::SessionId::from_bytes(id),
+            user,
+            device: None,
+            created: now,
+            used: now,
+            expires: now.plus(SIGN_IN_LIFETIME),
+        };
+        let token = SecretHash::of(&number.to_be_bytes());
+        server
+            .directory
+            .create_sign_in(token, &sign_in)
+            .await
+            .unwrap();
+    }
+    let me = async |token: &Token| {
+        server
+            .ask("GET", "/v1/me", &token.0, Value::Null)
+            .await
+            .status
+    };
+    assert_eq!(me(&first).await, 200);
+    server.later(2);
+    let last = server.sign_in("ada").await;
+    assert_eq!((me(&first).await, me(&last).await), (401, 200));
+}
