@@ -33,9 +33,15 @@ async fn suite(url: &str) {
     let directory = Directory::open(url).await.unwrap();
     everything(&directory).await;
     directory.close().await;
-    let again = Directory::open(url).await.unwrap();
-    assert!(again.ready().await);
-    again.close().await;
+    for _ in 0..2 {
+        let again = Directory::open(url).await.unwrap();
+        assert!(again.ready().await);
+        let secret = again.server_secret("seal", [3; 32]).await.unwrap();
+        assert_eq!(secret, [1; 32], "opening again takes nothing away");
+        let other = UserId::from_bytes([2; 16]);
+        assert_eq!(again.count_permissions(other).await.unwrap(), 1);
+        again.close().await;
+    }
 }
 
 async fn everything(directory: &Directory) {

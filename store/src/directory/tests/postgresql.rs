@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use tempfile::TempDir;
@@ -17,13 +17,16 @@ pub(super) struct PostgreSql {
 }
 
 impl PostgreSql {
+    /// Makes a cluster and starts it; fails where PostgreSQL is not installed.
     pub(super) fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let programs = programs();
+        // Not where TMPDIR says: a socket's path is short, and the server's account has to get there.
+        let folder = tempfile::tempdir_in("/tmp").unwrap();
         if root() {
             run(Command::new("chown").arg(ACCOUNT).arg(folder.path()));
         }
         let data = folder.path().join("data");
-        run(program("initdb", &folder)
+        run(program(&programs.join("initdb"), &folder)
             .args([
                 "--username=belfry",
                 "--auth=trust",
@@ -31,7 +34,7 @@ impl PostgreSql {
                 "--no-sync",
             ])
             .arg(&data));
-        let mut server = program("postgres", &folder)
+        let mut server = program(&programs.join("postgres"), &folder)
             .arg("-D")
             .arg(&data)
             .arg("-k")
@@ -41,21 +44,18 @@ impl PostgreSql {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(server.stderr.take().unwrap()).lines();
+        let mut started = Self {
+            server,
+            log: None,
+            folder,
+        };
         let ready = |line: &String| line.contains("database system is ready to accept connections");
-        assert!(
-            lines
-                .by_ref()
-                .map_while(Result::ok)
-                .any(|line| ready(&line)),
-            "PostgreSQL did not start"
-        );
+        let mut said = lines.by_ref().map_while(Result::ok);
+        assert!(said.any(|line| ready(&line)), "PostgreSQL did not start");
         // Read to the end, so that the server never waits for a full pipe.
         let log = std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-        Self {
-            server,
-            log: Some(log),
-            folder,
-        }
+        started.log = Some(log);
+        started
     }
 
     pub(super) fn url(&self) -> String {
@@ -67,7 +67,9 @@ impl PostgreSql {
 impl Drop for PostgreSql {
     fn drop(&mut self) {
         // SIGINT: disconnect everybody and end.
-        run(Command::new("kill").args(["-INT", &self.server.id().to_string()]));
+        if matches!(self.server.try_wait(), Ok(None)) {
+            run(Command::new("kill").args(["-INT", &self.server.id().to_string()]));
+        }
         let _ = self.server.wait();
         if let Some(log) = self.log.take() {
             let _ = log.join();
@@ -80,8 +82,7 @@ fn root() -> bool {
 }
 
 /// One of the server's programs, not as root and in a folder that its account may enter.
-fn program(name: &str, folder: &TempDir) -> Command {
-    let path = find(name);
+fn program(path: &Path, folder: &TempDir) -> Command {
     let mut command = if root() {
         // It becomes the program, so that signals reach that.
         let mut command = Command::new("setpriv");
@@ -101,21 +102,25 @@ fn program(name: &str, folder: &TempDir) -> Command {
     command
 }
 
-/// On the PATH, or where Debian keeps the programs of each version.
-fn find(name: &str) -> PathBuf {
+/// The folder of the server's programs: on the PATH, or the newest that Debian keeps.
+fn programs() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let versions = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()
         .flatten();
-    let debian = versions
+    let mut debian: Vec<(u32, PathBuf)> = versions
         .map_while(Result::ok)
-        .map(|version| version.path().join("bin"));
-    let found = std::env::split_paths(&path)
-        .chain(debian)
-        .map(|folder| folder.join(name))
-        .find(|program| program.is_file());
-    found
-        .unwrap_or_else(|| panic!("no {name}: install PostgreSQL 15 or newer (Debian: postgresql)"))
+        .filter_map(|version| {
+            let number = version.file_name().to_str()?.parse().ok()?;
+            Some((number, version.path().join("bin")))
+        })
+        .collect();
+    debian.sort_unstable();
+    let debian = debian.into_iter().rev().map(|(_, programs)| programs);
+    let mut folders = std::env::split_paths(&path).chain(debian);
+    folders
+        .find(|folder| ["initdb", "postgres"].iter().all(|name| folder.join(name).is_file()))
+        .expect("the programs of PostgreSQL 15 or newer: install them (Debian: apt-get install postgresql)")
 }
 
 fn run(command: &mut Command) {
