@@ -221,6 +221,9 @@ async fn erase(State(accounts): State<Accounts>, caller: Caller) -> Result<Statu
         .broker
         .disconnect_user(user, CloseCause::Administrative);
     inner.command(Command::EraseUser { user }).await?;
+    inner
+        .broker
+        .disconnect_user(user, CloseCause::Administrative);
     Ok(StatusCode::NO_CONTENT)
 }
 

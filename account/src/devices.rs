@@ -282,6 +282,10 @@ async fn remove(
     inner
         .command(Command::RemoveDevice { user, device })
         .await?;
+    // Again, for a connection whose password was judged just before the device went.
+    inner
+        .broker
+        .disconnect_device(user, device, CloseCause::Administrative);
     inner
         .broker
         .publish_event(user, &Event::DeviceRemoved { device });

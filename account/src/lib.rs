@@ -2,7 +2,7 @@
 //!
 //! A change that the mailbox must know goes to the mailbox first where it takes something away
 //! (revoking, removing) and to the directory first where it adds, so that a crash in between leaves
-//! nothing that accepts more than it should; [`reconcile`] settles the rest at the start.
+//! nothing that accepts more than it should; [`reconcile()`] settles the rest at the start.
 
 mod accounts;
 mod attempts;
