@@ -7,6 +7,7 @@ mod cache;
 mod disk;
 #[cfg(test)]
 mod tests;
+mod torn;
 mod writer;
 
 use super::command::{Accepted, Command, CommitListener, Idempotency, Outcome, Refusal};

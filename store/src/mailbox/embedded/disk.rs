@@ -1,6 +1,6 @@
 //! The files of the embedded engine: keyspaces, reads by snapshot, and the check at the start.
 
-use super::OpenError;
+use super::{OpenError, torn};
 use crate::mailbox::entry::{Content, Entry, Seq};
 use crate::mailbox::rows::{
     self, BodyRow, FORMAT, HeadRow, IdempotencyRow, RetainedRow, Unreadable,
@@ -12,7 +12,7 @@ use belfry_protocol::id::{NotificationId, PermissionId, UserId};
 use belfry_protocol::time::Timestamp;
 use belfry_protocol::topic::PrivateTopic;
 use bytes::Bytes;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable as _, Snapshot};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable as _, Snapshot};
 use std::path::{Path, PathBuf};
 use std::sync::RwLock;
 use std::time::Duration;
@@ -54,11 +54,22 @@ pub(super) struct Disk {
 
 impl Disk {
     fn open(folder: &Path) -> Result<Self, OpenError> {
-        let database = Database::builder(folder)
-            .cache_size(CACHE_BYTES)
-            .max_journaling_size(JOURNAL_BYTES_MAX)
-            .manual_journal_persist(true)
-            .open()?;
+        let open = || {
+            Database::builder(folder)
+                .cache_size(CACHE_BYTES)
+                .max_journaling_size(JOURNAL_BYTES_MAX)
+                .manual_journal_persist(true)
+                .open()
+        };
+        let database = match open() {
+            Err(fjall::Error::JournalRecovery(_)) if torn::cut(folder)? => {
+                tracing::warn!(
+                    "a batch that was written in part, and never answered, was taken off the mailbox"
+                );
+                open()?
+            }
+            opened => opened?,
+        };
         let keyspace = |name| database.keyspace(name, KeyspaceCreateOptions::default);
         let disk = Self {
             about: keyspace("about")?,
@@ -73,7 +84,11 @@ impl Disk {
             database: database.clone(),
         };
         match disk.about.get(FORMAT_KEY)? {
-            None => disk.about.insert(FORMAT_KEY, rows::encode(&FORMAT))?,
+            None => {
+                disk.about.insert(FORMAT_KEY, rows::encode(&FORMAT))?;
+                // Only one batch at a time may be on its way to the disk: see `torn`.
+                disk.database.persist(PersistMode::SyncAll)?;
+            }
             Some(found) => {
                 let found = rows::decode(&found)?;
                 if found != FORMAT {
@@ -148,10 +163,10 @@ impl Shared {
             disk: RwLock::new(None),
         };
         let found = disk.batches().map_err(|_| OpenError::Unreadable)?;
-        let noted = shared.noted_batches();
-        if noted > found {
+        let missing = shared.missing_batches(found);
+        if missing > 0 {
             tracing::error!(
-                noted,
+                missing,
                 found,
                 "the mailbox lost its newest batches: its files were damaged or replaced by older ones"
             );
@@ -193,11 +208,11 @@ impl Shared {
         }
     }
 
-    fn noted_batches(&self) -> u64 {
+    /// Batches that were noted as synced beyond those that were found.
+    pub(super) fn missing_batches(&self, found: u64) -> u64 {
         let note = std::fs::read_to_string(self.folder.join("batches"));
-        note.ok()
-            .and_then(|text| text.trim().parse().ok())
-            .unwrap_or(0)
+        let noted = note.ok().and_then(|text| text.trim().parse().ok());
+        noted.unwrap_or(0_u64).saturating_sub(found)
     }
 
     pub(super) fn owed(
