@@ -49,6 +49,13 @@ impl Cell {
         Ok(())
     }
 
+    /// Counts one that was let through whatever the limit says.
+    pub fn charge(&mut self, limit: Limit, now: Timestamp) {
+        let now = now.as_millis().saturating_mul(1_000);
+        let from = self.full_at_micros.max(now);
+        self.full_at_micros = from.saturating_add(limit.interval_micros);
+    }
+
     /// Gives one back that turned out not to count.
     pub fn refund(&mut self, limit: Limit) {
         self.full_at_micros = self.full_at_micros.saturating_sub(limit.interval_micros);
@@ -83,6 +90,10 @@ mod tests {
         cell.refund(limit);
         assert_eq!(cell.count(limit, now), Ok(()));
         assert_eq!(cell.count(limit, now.plus(Duration::from_secs(1))), Ok(()));
+        let mut charged = cell;
+        charged.charge(limit, now);
+        charged.refund(limit);
+        assert_eq!(charged, cell);
         assert!(!cell.is_idle(now) && cell.is_idle(now.plus(Duration::from_secs(9))));
         let whole = now.plus(Duration::from_secs(4));
         assert_eq!(cell.full_at_micros(), whole.as_millis() * 1_000);

@@ -4,6 +4,7 @@
 mod limits;
 mod message;
 mod push;
+mod under_way;
 mod vapid;
 
 pub use limits::PushLimits;
@@ -41,6 +42,7 @@ struct Inner {
     sealing: SealingKey,
     clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     rates: limits::Rates,
+    under_way: under_way::UnderWay,
     uses: push::Uses,
     /// The origins that a VAPID token may name.
     audiences: Vec<String>,
@@ -57,6 +59,7 @@ impl Bridge {
         settings: Settings,
     ) -> Self {
         let rates = limits::Rates::new(settings.limits);
+        let under_way = under_way::UnderWay::default();
         let uses = push::Uses::default();
         let urls = std::iter::once(&settings.public_url).chain(&settings.public_url_former);
         let audiences = vapid::audiences(urls);
@@ -66,6 +69,7 @@ impl Bridge {
             sealing,
             clock,
             rates,
+            under_way,
             uses,
             audiences,
             settings,

@@ -44,6 +44,14 @@ pub(crate) enum Poster {
     Unproven(AddressKey),
 }
 
+/// Under which permission whose post comes from whom.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sender {
+    pub(crate) user: UserId,
+    pub(crate) permission: PermissionId,
+    pub(crate) poster: Poster,
+}
+
 pub(crate) struct Rates {
     limits: PushLimits,
     cells: Mutex<HashMap<Counted, Cell>>,
@@ -58,18 +66,12 @@ impl Rates {
     }
 
     /// Counts one post everywhere it counts, or nowhere.
-    pub(crate) fn count(
-        &self,
-        user: UserId,
-        permission: PermissionId,
-        poster: Poster,
-        now: Timestamp,
-    ) -> Result<(), ApiError> {
+    pub(crate) fn count(&self, sender: Sender, now: Timestamp) -> Result<(), ApiError> {
         let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
         if cells.len() >= CELLS_MAX {
             forget_the_calmer_half(&mut cells);
         }
-        let counted = self.counted(user, permission, poster);
+        let counted = self.counted(sender);
         for (at, (what, limit)) in counted.iter().enumerate() {
             if let Err(wait) = cells.entry(*what).or_default().count(*limit, now) {
                 for (what, limit) in &counted[..at] {
@@ -82,10 +84,18 @@ impl Rates {
     }
 
     /// Gives back what [`Self::count`] took, for a repeated post.
-    pub(crate) fn refund(&self, user: UserId, permission: PermissionId, poster: Poster) {
+    pub(crate) fn refund(&self, sender: Sender) {
         let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
-        for (what, limit) in self.counted(user, permission, poster) {
+        for (what, limit) in self.counted(sender) {
             cells.entry(what).or_default().refund(limit);
+        }
+    }
+
+    /// Counts one that was taken without asking.
+    pub(crate) fn charge(&self, sender: Sender, now: Timestamp) {
+        let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+        for (what, limit) in self.counted(sender) {
+            cells.entry(what).or_default().charge(limit, now);
         }
     }
 
@@ -111,12 +121,12 @@ impl Rates {
         ApiError::rate_limited(format!("{rate}; try again in {seconds} s"), seconds)
     }
 
-    fn counted(
-        &self,
-        user: UserId,
-        permission: PermissionId,
-        poster: Poster,
-    ) -> Vec<(Counted, Limit)> {
+    fn counted(&self, sender: Sender) -> Vec<(Counted, Limit)> {
+        let Sender {
+            user,
+            permission,
+            poster,
+        } = sender;
         let limits = &self.limits;
         let second = |count: u32| Limit::new(u64::from(count), Duration::from_secs(1), count);
         let minute = Limit::new(
@@ -171,8 +181,12 @@ mod tests {
             let mut bytes = [0; 16];
             bytes[..4].copy_from_slice(&user.to_be_bytes());
             let permission = PermissionId::from_bytes(bytes);
-            let poster = Poster::Proven([key; 32]);
-            rates.count(UserId::from_bytes(bytes), permission, poster, now)
+            let sender = Sender {
+                user: UserId::from_bytes(bytes),
+                permission,
+                poster: Poster::Proven([key; 32]),
+            };
+            rates.count(sender, now)
         };
         while post(0, 1).is_ok() {}
         for stranger in 1..10 * CELLS_MAX as u32 {

@@ -1,7 +1,8 @@
 //! `POST /push/{secret}` (RFC 8030 §5) and `DELETE` of what came of it (§7.3).
 
-use crate::limits::Poster;
+use crate::limits::{Poster, Sender};
 use crate::message::MessageRef;
+use crate::under_way::Turn;
 use crate::vapid::{self, NotProven, SiteKey};
 use crate::{Bridge, Inner};
 use axum::extract::{Request, State};
@@ -203,12 +204,12 @@ impl Inner {
             digest: *SecretHash::of(&body).as_bytes(),
         });
         let (user, permission) = (endpoint.user, endpoint.permission);
-        if let Some(key) = idempotency
-            && let Some(first) = self.mailbox.idempotent(user, permission, key).await?
-        {
-            return self.created(user, &first);
-        }
-        self.rates.count(user, permission, poster, now)?;
+        let sender = Sender {
+            user,
+            permission,
+            poster,
+        };
+        let turn = self.turn(sender, idempotency, now).await?;
         let envelope = Envelope {
             id: NotificationId::from_bytes(random()?),
             permission,
@@ -227,15 +228,56 @@ impl Inner {
         };
         match self.command(Command::Accept(Box::new(accept))).await? {
             Outcome::Accepted(accepted) => {
-                if accepted.repeated {
-                    self.rates.refund(user, permission, poster);
-                } else {
+                // Of posts with one name the mailbox takes the one that reaches it first, whichever
+                // was counted.
+                match (&turn, accepted.repeated) {
+                    (Turn::Counted(_), true) => self.rates.refund(sender),
+                    (Turn::Repeat, false) => self.rates.charge(sender, now),
+                    (Turn::Counted(_), false) | (Turn::Repeat, true) => {}
+                }
+                if !accepted.repeated {
                     metrics::counter!("belfry_accepted_total").increment(1);
                     self.uses.count(user, permission, now);
                 }
                 self.created(user, &accepted)
             }
             _ => Err(ApiError::unavailable()),
+        }
+    }
+
+    /// Counts a post that repeats no other.
+    async fn turn(
+        &self,
+        sender: Sender,
+        idempotency: Option<Idempotency>,
+        now: Timestamp,
+    ) -> Result<Turn<'_>, ApiError> {
+        let count = || self.rates.count(sender, now);
+        let Some(idempotency) = idempotency else {
+            return count().map(|()| Turn::Counted(None));
+        };
+        if self.remembers(sender, idempotency).await? {
+            return Ok(Turn::Repeat);
+        }
+        let name = (sender.permission, idempotency.key);
+        match self.under_way.enter(name, count) {
+            Ok(turn) => Ok(turn),
+            // The first may have been answered between the two looks.
+            Err(_) if self.remembers(sender, idempotency).await? => Ok(Turn::Repeat),
+            Err(over) => Err(over),
+        }
+    }
+
+    /// Whether a post of this name was accepted before; with which body, and whether it would be
+    /// today, the mailbox says when it is asked to accept this one.
+    async fn remembers(&self, sender: Sender, idempotency: Idempotency) -> Result<bool, ApiError> {
+        let Sender {
+            user, permission, ..
+        } = sender;
+        match self.mailbox.idempotent(user, permission, idempotency).await {
+            Ok(first) => Ok(first.is_some()),
+            Err(Refusal::IdempotencyMismatch) => Ok(true),
+            Err(other) => Err(other.into()),
         }
     }
 

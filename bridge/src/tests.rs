@@ -17,6 +17,8 @@ use p256::ecdsa::{Signature, SigningKey};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tower::ServiceExt as _;
 
+mod repeats;
+
 const START: u64 = 1_800_000_000_000;
 const SITE: &str = "https://news.example";
 const TTL_MAX: u64 = 3_600;
@@ -357,60 +359,6 @@ async fn what_is_stored_can_be_withdrawn_by_its_url_until_it_expires() {
         site.ask("DELETE", message, &[], Vec::new()).await.status,
         404
     );
-}
-
-#[tokio::test]
-async fn a_repeat_has_the_first_answer_and_costs_nothing() {
-    let site = Site::new().await;
-    let named = [("Idempotency-Key", "one")];
-    let first = site.post(1, &named, body(1)).await;
-    for _ in 0..BURST * 2 {
-        let again = site.post(1, &named, body(1)).await;
-        assert_eq!(
-            (again.status.as_u16(), again.message()),
-            (201, first.message())
-        );
-    }
-    assert_eq!(site.post(1, &named, body(2)).await.status, 422);
-    assert_eq!(site.stored().await, 1);
-}
-
-#[tokio::test]
-async fn what_may_not_wait_is_refused_and_repeated_like_any_other() {
-    let site = Site::new().await;
-    let once = [("TTL", "0"), ("Idempotency-Key", "one")];
-    let first = site.post(1, &once, body(1)).await;
-    site.now.fetch_add(5_000, Ordering::SeqCst);
-    for _ in 0..BURST * 2 {
-        let again = site.post(1, &once, body(1)).await;
-        assert_eq!((again.status.as_u16(), again.header("ttl")), (201, "0"));
-        assert_eq!(again.message(), first.message());
-    }
-    assert_eq!(site.post(1, &once, body(2)).await.status, 422);
-    let block = |blocked| Command::BlockSite {
-        site: SITE.parse().unwrap(),
-        blocked,
-    };
-    site.command(block(true)).await;
-    assert_eq!(site.transient.load(Ordering::SeqCst), 1);
-    assert_eq!(site.post(1, &[("TTL", "0")], body(1)).await.status, 403);
-    site.command(block(false)).await;
-    // The mailbox has the last word, whatever the directory's cache says.
-    let revoke = Command::Revoke {
-        user: user(),
-        permission: PermissionId::from_bytes([1; 16]),
-    };
-    site.command(revoke).await;
-    assert_eq!(site.post(1, &[("TTL", "0")], body(1)).await.status, 410);
-}
-
-#[tokio::test]
-async fn a_repeat_names_the_first_ttl() {
-    let site = Site::new().await;
-    let named = [("TTL", "60"), ("Idempotency-Key", "one")];
-    assert_eq!(site.post(1, &named, body(1)).await.header("ttl"), "60");
-    site.now.fetch_add(10_000, Ordering::SeqCst);
-    assert_eq!(site.post(1, &named, body(1)).await.header("ttl"), "60");
 }
 
 #[tokio::test]
