@@ -93,8 +93,9 @@ pub enum Command {
     },
     /// The device is gone with its session.
     RemoveDevice { user: UserId, device: DeviceId },
-    /// Everything of the user is gone. Whatever follows for the same user finds no permission and no
-    /// session.
+    /// Everything of the user is gone, and nothing comes again: whatever follows finds no permission
+    /// and no session, in this batch, in later ones and after a restart. Answers [`Outcome::Done`],
+    /// also where it was done before.
     EraseUser { user: UserId },
 }
 
@@ -158,6 +159,8 @@ pub struct Accepted {
     pub expires: Timestamp,
     /// Whether this repeats an earlier answer, so that it costs no quota.
     pub repeated: bool,
+    /// How many notifications that were still owed went to make room for it.
+    pub pushed_out: u32,
 }
 
 /// A QoS 1 message of the private space.

@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod model;
+mod reads;
+mod space;
 mod tables;
 
 use super::*;
@@ -14,6 +16,8 @@ use belfry_protocol::push::{ContentEncoding, Urgency};
 use belfry_protocol::topic::Filter;
 use bytes::Bytes;
 pub(super) use model::{steps, walk};
+pub(super) use reads::*;
+pub(super) use space::*;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -280,6 +284,14 @@ macro_rules! holds_for {
             what_follows_a_revocation_in_its_batch_is_refused
             a_full_private_space_refuses_or_drops_its_oldest
             what_may_not_wait_is_judged_but_never_stored
+            a_full_mailbox_gives_up_the_oldest_and_says_so
+            private_messages_take_no_room_from_history
+            retained_messages_are_kept_replaced_and_removed
+            a_packet_sent_twice_is_stored_once
+            a_remembered_answer_is_found_without_posting
+            entries_are_read_by_place_by_id_and_by_page
+            a_block_refuses_until_it_is_lifted
+            a_muted_permission_is_kept_and_never_urgent
         }
 
         proptest::proptest! {

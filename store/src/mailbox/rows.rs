@@ -2,7 +2,7 @@
 
 use super::entry::{Content, EntryMeta, Seq};
 use super::session::{SessionRow, SubscribedFilter, SubscriptionOptions};
-use super::user::{Meta, PermissionRow};
+use super::user::{IdempotencyKey, Meta, PermissionRow};
 use belfry_protocol::id::{DeviceId, NotificationId, PermissionId, UserId};
 use belfry_protocol::push::Urgency;
 use belfry_protocol::time::Timestamp;
@@ -83,6 +83,16 @@ pub(super) fn idempotency_key(
     let mut bytes = key(user, permission.as_bytes());
     bytes.extend_from_slice(key_hash);
     bytes
+}
+
+/// The permission and the key's hash of an [`idempotency_key`].
+pub(super) fn idempotency_of(key: &[u8]) -> Result<IdempotencyKey, Unreadable> {
+    let (permission, hash) = key
+        .get(16..)
+        .and_then(|key| key.split_at_checked(16))
+        .ok_or(Unreadable)?;
+    let permission = PermissionId::try_from(permission).map_err(|_| Unreadable)?;
+    Ok((permission, hash.try_into().map_err(|_| Unreadable)?))
 }
 
 /// A retained message.

@@ -6,7 +6,7 @@ mod space;
 mod upkeep;
 
 use super::MailboxLimits;
-use super::command::{Accept, Accepted, Commit, Outcome, PrivatePublish, Refusal};
+use super::command::{Accept, Accepted, Command, Commit, Outcome, PrivatePublish, Refusal};
 use super::entry::{Content, Entry, EntryMeta, Seq};
 use super::rows::IdempotencyRow;
 use super::session::SessionRow;
@@ -44,6 +44,9 @@ pub(super) struct Meta {
     pub(super) delivered: bool,
 }
 
+/// An idempotency key by its hash, under its permission.
+pub(super) type IdempotencyKey = (PermissionId, [u8; 32]);
+
 /// A retained message on its way to the disk; `None` removes it.
 pub(super) type RetainedWrite = Option<PrivatePublish>;
 
@@ -56,9 +59,15 @@ pub(super) struct Changes {
     pub(super) sessions: BTreeSet<DeviceId>,
     pub(super) permissions: BTreeSet<PermissionId>,
     pub(super) retained: BTreeMap<PrivateTopic, RetainedWrite>,
-    pub(super) idempotency: HashMap<(PermissionId, [u8; 32]), IdempotencyRow>,
+    pub(super) idempotency: HashMap<IdempotencyKey, IdempotencyRow>,
+    /// Idempotency keys that are over.
+    pub(super) forgotten: Vec<IdempotencyKey>,
     pub(super) commits: Vec<Commit>,
     pub(super) erased: bool,
+    /// Notifications that were still owed and went for want of room.
+    pub(super) pushed_out: u32,
+    /// Notifications that expired while they were owed.
+    pub(super) expired: u32,
 }
 
 /// What a command is judged by besides the state.
@@ -74,6 +83,8 @@ pub(super) struct Context<'a> {
 pub(super) struct UserState {
     pub(super) head: Seq,
     pub(super) blocked: bool,
+    /// Nothing of the user is left, and nothing comes again.
+    pub(super) erased: bool,
     /// When the next thing of this user is due to go.
     pub(super) due: Option<Timestamp>,
     /// How long an entry that is owed to nobody is kept.
@@ -107,6 +118,39 @@ impl Meta {
 }
 
 impl UserState {
+    /// The answer to a command about a user who was erased: there is nothing to take away, and
+    /// nothing is added again.
+    pub(super) fn after_erasure(command: &Command) -> Result<Outcome, Refusal> {
+        match command {
+            Command::Accept(_) | Command::SetPermission { .. } => Err(Refusal::UnknownPermission),
+            Command::PublishPrivate(_)
+            | Command::Settle { .. }
+            | Command::Acknowledge { .. }
+            | Command::OpenSession { .. }
+            | Command::Subscribe { .. }
+            | Command::Unsubscribe { .. }
+            | Command::ReceiveQos2 { .. }
+            | Command::ReleaseQos2 { .. } => Err(Refusal::UnknownSession),
+            Command::Seen { .. }
+            | Command::Withdraw { .. }
+            | Command::Revoke { .. }
+            | Command::BlockSite { .. }
+            | Command::BlockUser { .. }
+            | Command::CloseSession { .. }
+            | Command::RemoveDevice { .. }
+            | Command::EraseUser { .. } => Ok(Outcome::Done),
+        }
+    }
+
+    /// Forgets everything, for ever.
+    pub(super) fn erase(&mut self) {
+        *self = Self {
+            erased: true,
+            ..Self::default()
+        };
+        self.changes.erased = true;
+    }
+
     pub(super) fn accept(
         &mut self,
         user: UserId,
@@ -136,7 +180,7 @@ impl UserState {
                 return Ok(Outcome::Accepted(row.answer()));
             }
         }
-        let seq = if envelope.expires > envelope.sent {
+        let (seq, pushed_out) = if envelope.expires > envelope.sent {
             self.store(user, envelope, muted, context)
         } else {
             // What is never shown and never kept is for nobody.
@@ -145,7 +189,7 @@ impl UserState {
                 let transient = Commit::Transient { user, envelope };
                 self.changes.commits.push(transient);
             }
-            Seq(0)
+            (Seq(0), 0)
         };
         let accepted = Accepted {
             seq,
@@ -153,6 +197,7 @@ impl UserState {
             sent: envelope.sent,
             expires: envelope.expires,
             repeated: false,
+            pushed_out,
         };
         if let Some(idempotency) = accept.idempotency {
             let until = context.now.plus(IDEMPOTENCY_KEPT);
@@ -178,12 +223,12 @@ impl UserState {
         envelope: &Envelope,
         muted: bool,
         context: &Context<'_>,
-    ) -> Seq {
+    ) -> (Seq, u32) {
         let collapse = envelope.collapse.as_ref();
         let collapse = collapse.map(|key| key.as_str().to_owned());
         self.replace(user, envelope.permission, collapse.as_deref());
         let bytes = u32::try_from(envelope.body.len()).unwrap_or(u32::MAX);
-        self.make_room(envelope.permission, bytes, context);
+        let pushed_out = self.make_room(Some(envelope.permission), bytes, context);
         let seq = self.next_seq();
         let urgency = if muted {
             Urgency::VeryLow
@@ -205,7 +250,7 @@ impl UserState {
         let payload = Bytes::from(envelope.to_json(Some(seq.0)));
         let entry = Entry { meta, payload };
         self.insert(user, entry, bytes, collapse, None, context);
-        seq
+        (seq, pushed_out)
     }
 
     pub(super) fn publish_private(
@@ -228,7 +273,7 @@ impl UserState {
         {
             return Err(Refusal::PrivateSpaceFull);
         }
-        if wanted && !self.private_fits(bytes, context, publish.when_full) {
+        if wanted && !self.make_private_room(bytes, context, publish.when_full) {
             return Err(Refusal::PrivateSpaceFull);
         }
         if let (Some(id), Some(session)) = (publish.qos2, self.sessions.get_mut(&publish.device)) {
@@ -391,7 +436,6 @@ impl UserState {
         if let Some(Content::Notification { id, .. }) =
             self.remove(seq).map(|meta| meta.entry.content)
         {
-            metrics::counter!("belfry_withdrawn_total").increment(1);
             self.changes.commits.push(Commit::Withdrawn {
                 user,
                 id,
@@ -569,6 +613,7 @@ impl IdempotencyRow {
             sent: Timestamp::from_millis(self.sent),
             expires: Timestamp::from_millis(self.expires),
             repeated: true,
+            pushed_out: 0,
         }
     }
 }

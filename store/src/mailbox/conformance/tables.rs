@@ -1,7 +1,7 @@
 //! Single promises, one after another.
 
 use super::*;
-use crate::mailbox::command::{Idempotency, WhenFull};
+use crate::mailbox::command::Idempotency;
 use belfry_protocol::site::Origin;
 
 pub(in crate::mailbox) async fn settling_out_of_order_leaves_holes<E: Engine>() {
@@ -109,21 +109,6 @@ pub(in crate::mailbox) async fn what_expired_or_was_taken_back_is_owed_to_nobody
     assert_eq!(trial.history().await, [0; 0]);
 }
 
-pub(in crate::mailbox) async fn a_permission_holds_a_quarter_at_most<E: Engine>() {
-    let limits = MailboxLimits {
-        notifications: 8,
-        ..MailboxLimits::default()
-    };
-    let mut trial = Trial::<E>::new(limits).await;
-    trial.permit().await;
-    trial.connect(1, &Filter::Notifications).await;
-    trial.post(2, None).await;
-    for _ in 0..4 {
-        trial.post(1, None).await;
-    }
-    assert_eq!(trial.owed(1).await.unwrap(), [1, 4, 5]);
-}
-
 pub(in crate::mailbox) async fn a_connected_session_outlives_what_memory_forgets<E: Engine>() {
     let mut trial = Trial::<E>::with_device().await;
     trial.pass(EXPIRY * 2);
@@ -152,37 +137,6 @@ pub(in crate::mailbox) async fn what_a_forgotten_session_was_owed_is_history<E: 
     trial.open_session(1, true).await;
     trial.post(1, Some("a")).await;
     assert_eq!(trial.history().await, [1, 2]);
-}
-
-pub(in crate::mailbox) async fn no_local_is_not_owed_the_publishers_own<E: Engine>() {
-    let trial = Trial::<E>::new(MailboxLimits::default()).await;
-    let filter = Filter::Private("#".into());
-    trial.connect(2, &filter).await;
-    trial.open_session(1, true).await;
-    let subscribe = Command::Subscribe {
-        user: USER,
-        device: device(1),
-        filters: vec![(filter, at_least_once(true))],
-    };
-    trial.ask(subscribe).await.unwrap();
-    let publish = PrivatePublish {
-        user: USER,
-        device: device(1),
-        topic: PrivateTopic::new("a/b").unwrap(),
-        properties: Bytes::new(),
-        payload: Bytes::from_static(b"x"),
-        retain: false,
-        at_least_once: true,
-        expires: Timestamp::NEVER,
-        qos2: None,
-        when_full: WhenFull::Refuse,
-    };
-    trial
-        .ask(Command::PublishPrivate(Box::new(publish)))
-        .await
-        .unwrap();
-    assert_eq!(trial.owed(2).await.unwrap(), [1]);
-    assert_eq!(trial.owed(1).await.unwrap(), [0; 0]);
 }
 
 pub(in crate::mailbox) async fn a_filter_lowered_to_at_most_once_leaves_nothing_owed<E: Engine>() {
@@ -280,6 +234,13 @@ pub(in crate::mailbox) async fn nothing_of_an_erased_user_comes_back<E: Engine>(
             Some(Refusal::UnknownSession)
         ]
     );
+    let open = Command::OpenSession {
+        user: USER,
+        device: device(1),
+        clean: true,
+        expiry: EXPIRY,
+    };
+    let (user, seq) = (USER, Seq(1));
     for reopened in [false, true] {
         if reopened {
             trial.reopen().await;
@@ -290,6 +251,22 @@ pub(in crate::mailbox) async fn nothing_of_an_erased_user_comes_back<E: Engine>(
             trial.send(accept.clone()).await,
             Err(Refusal::UnknownPermission)
         );
+        // Nor do later batches bring anything back.
+        let permitted = trial.set_permission(9).await.err();
+        assert_eq!(permitted, Some(Refusal::UnknownPermission));
+        let opened = trial.ask(open.clone()).await.err();
+        assert_eq!(opened, Some(Refusal::UnknownSession));
+        for nothing_to_take in [
+            Command::EraseUser { user },
+            Command::Withdraw { user, seq },
+            Command::RemoveDevice {
+                user,
+                device: device(1),
+            },
+        ] {
+            let answer = trial.ask(nothing_to_take).await;
+            assert!(matches!(answer, Ok(Outcome::Done)), "{answer:?}");
+        }
     }
 }
 
@@ -309,53 +286,6 @@ pub(in crate::mailbox) async fn what_follows_a_revocation_in_its_batch_is_refuse
     assert!(answers[0].is_ok());
     assert_eq!(answers[2].as_ref().err(), Some(&Refusal::Revoked));
     assert_eq!(trial.history().await, [0; 0]);
-}
-
-pub(in crate::mailbox) async fn a_full_private_space_refuses_or_drops_its_oldest<E: Engine>() {
-    let limits = MailboxLimits {
-        notifications: 8,
-        ..MailboxLimits::default()
-    };
-    let mut trial = Trial::<E>::new(limits).await;
-    trial.permit().await;
-    trial.connect(1, &Filter::Everything).await;
-    trial.post(1, None).await;
-    let publish = |when_full, bytes| {
-        Command::PublishPrivate(Box::new(PrivatePublish {
-            user: USER,
-            device: device(2),
-            topic: PrivateTopic::new("a/b").unwrap(),
-            properties: Bytes::new(),
-            payload: Bytes::from(vec![7; bytes]),
-            retain: false,
-            at_least_once: true,
-            expires: Timestamp::NEVER,
-            qos2: None,
-            when_full,
-        }))
-    };
-    for (when_full, bytes, expected, owed) in [
-        (WhenFull::Refuse, 1, Ok(()), vec![1, 2]),
-        (WhenFull::DropOldest, 1, Ok(()), vec![1, 2, 3]),
-        (
-            WhenFull::Refuse,
-            1,
-            Err(Refusal::PrivateSpaceFull),
-            vec![1, 2, 3],
-        ),
-        (WhenFull::DropOldest, 1, Ok(()), vec![1, 3, 4]),
-        // Larger than the whole space: nothing is dropped for what does not fit even then.
-        (
-            WhenFull::DropOldest,
-            1024 * 1024 + 1,
-            Err(Refusal::PrivateSpaceFull),
-            vec![1, 3, 4],
-        ),
-    ] {
-        let answer = trial.ask(publish(when_full, bytes)).await.map(|_| ());
-        assert_eq!(answer, expected, "{when_full:?} {bytes}");
-        assert_eq!(trial.owed(1).await.unwrap(), owed, "{when_full:?} {bytes}");
-    }
 }
 
 pub(in crate::mailbox) async fn what_may_not_wait_is_judged_but_never_stored<E: Engine>() {

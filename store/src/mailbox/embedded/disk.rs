@@ -50,6 +50,8 @@ pub(super) struct Disk {
     pub(super) retained: Keyspace,
     pub(super) idempotency: Keyspace,
     pub(super) blocked_sites: Keyspace,
+    /// Users who are gone for ever.
+    pub(super) erased: Keyspace,
 }
 
 impl Disk {
@@ -81,6 +83,7 @@ impl Disk {
             retained: keyspace("retained")?,
             idempotency: keyspace("idempotency")?,
             blocked_sites: keyspace("blocked_sites")?,
+            erased: keyspace("erased")?,
             database: database.clone(),
         };
         match disk.about.get(FORMAT_KEY)? {
@@ -110,6 +113,12 @@ impl Disk {
     /// Everything of a user but the bodies.
     pub(super) fn load(&self, user: UserId, history: Duration) -> Result<UserState, ReadError> {
         let snapshot = self.database.snapshot();
+        if snapshot.contains_key(&self.erased, user.as_bytes())? {
+            return Ok(UserState {
+                erased: true,
+                ..UserState::default()
+            });
+        }
         let head = head_row(&snapshot, self, user)?;
         let mut state = UserState {
             head: Seq(head.head),

@@ -8,7 +8,7 @@ use crate::mailbox::MailboxLimits;
 use crate::mailbox::command::{Command, Commit, CommitListener, Outcome, Refusal};
 use crate::mailbox::entry::Content;
 use crate::mailbox::rows::{self, BodyRow, HeadRow, IdempotencyRow, RetainedRow};
-use crate::mailbox::user::{Changes, Context, UserState};
+use crate::mailbox::user::{Changes, Context, IdempotencyKey, UserState};
 use belfry_protocol::id::{DeviceId, UserId};
 use belfry_protocol::site::Origin;
 use belfry_protocol::time::Timestamp;
@@ -191,11 +191,8 @@ impl Writer {
         let Some(state) = self.users.get_mut(user) else {
             return Err(Refusal::Unavailable);
         };
-        if state.changes.erased {
-            return Err(match command {
-                Command::Accept(_) | Command::SetPermission { .. } => Refusal::UnknownPermission,
-                _ => Refusal::UnknownSession,
-            });
+        if state.erased {
+            return UserState::after_erasure(&command);
         }
         touched.push(user);
         state.expire_sessions(now);
@@ -255,13 +252,7 @@ impl Writer {
             }
             Command::EraseUser { .. } => {
                 self.connected.retain(|(theirs, _)| *theirs != user);
-                *state = UserState {
-                    changes: Changes {
-                        erased: true,
-                        ..Changes::default()
-                    },
-                    ..UserState::default()
-                };
+                state.erase();
                 Ok(Outcome::Done)
             }
             Command::BlockSite { .. } => Ok(Outcome::Done),
@@ -325,6 +316,7 @@ impl Writer {
         let disk = self.disk().map_err(|_| self.give_up())?;
         let mut batch = disk.database.batch().durability(Some(PersistMode::SyncAll));
         let mut commits = Vec::new();
+        let (mut pushed_out, mut expired) = (0, 0);
         for user in touched {
             if let Some(state) = self.users.get_mut(*user) {
                 let changes = std::mem::take(&mut state.changes);
@@ -332,6 +324,8 @@ impl Writer {
                     return Err(self.give_up());
                 }
                 commits.extend(changes.commits);
+                pushed_out += u64::from(changes.pushed_out);
+                expired += u64::from(changes.expired);
             }
         }
         for (site, blocked) in std::mem::take(&mut self.site_changes) {
@@ -354,6 +348,19 @@ impl Writer {
         metrics::histogram!("belfry_commit_seconds").record(began.elapsed().as_secs_f64());
         self.batches = batches;
         self.shared.note_batches(batches);
+        let taken_back = |commit: &&Commit| {
+            matches!(
+                commit,
+                Commit::Withdrawn {
+                    replaced: false,
+                    ..
+                }
+            )
+        };
+        let withdrawn = commits.iter().filter(taken_back).count();
+        metrics::counter!("belfry_withdrawn_total").increment(withdrawn as u64);
+        metrics::counter!("belfry_pushed_out_total").increment(pushed_out);
+        metrics::counter!("belfry_expired_total").increment(expired);
         Ok(commits)
     }
 
@@ -381,16 +388,16 @@ impl Writer {
         };
         let mut pruned = Vec::new();
         for user in due {
-            let Ok(idempotency_due) = forget_idempotency(&disk, user, now) else {
-                tracing::error!("cannot remove old idempotency keys");
-                return;
+            let Ok((forgotten, idempotency_due)) = idempotency_over(&disk, user, now) else {
+                tracing::error!("cannot look for old idempotency keys");
+                break;
             };
             if self.load(user).is_err() {
-                return;
+                break;
             }
             if let Some(state) = self.users.get_mut(user) {
-                let expired = state.prune(now, idempotency_due);
-                metrics::counter!("belfry_expired_total").increment(expired);
+                state.changes.forgotten = forgotten;
+                state.prune(now, idempotency_due);
                 pruned.push(user);
             }
         }
@@ -443,26 +450,24 @@ fn due_users(
     Ok((due, None))
 }
 
-/// Removes a user's idempotency keys that are over, and says when the next one is. They are only an
-/// optimisation of answers by then, so their removal needs no sync.
-fn forget_idempotency(
+/// A user's idempotency keys that are over, and when the next one is.
+fn idempotency_over(
     disk: &Disk,
     user: UserId,
     now: Timestamp,
-) -> Result<Option<Timestamp>, ReadError> {
-    let mut batch = disk.database.batch();
+) -> Result<(Vec<IdempotencyKey>, Option<Timestamp>), ReadError> {
+    let mut over = Vec::new();
     let mut next = None;
     for row in disk.idempotency.prefix(user.as_bytes()) {
         let (key, value) = row.into_inner()?;
         let row: IdempotencyRow = rows::decode(&value)?;
         if row.until <= now.as_millis() {
-            batch.remove(&disk.idempotency, key);
+            over.push(rows::idempotency_of(&key)?);
         } else if next.is_none_or(|next| row.until < next) {
             next = Some(row.until);
         }
     }
-    batch.commit()?;
-    Ok(next.map(Timestamp::from_millis))
+    Ok((over, next.map(Timestamp::from_millis)))
 }
 
 fn put(
@@ -487,6 +492,7 @@ fn put(
                 batch.remove(space, row.key()?);
             }
         }
+        batch.insert(&disk.erased, user.as_bytes().to_vec(), Vec::new());
         return Ok(());
     }
     for entry in &changes.bodies {
@@ -548,6 +554,10 @@ fn put(
                 batch.insert(&disk.retained, key, rows::encode(&row));
             }
         }
+    }
+    for (permission, key) in &changes.forgotten {
+        let key = rows::idempotency_key(user, *permission, key);
+        batch.remove(&disk.idempotency, key);
     }
     for ((permission, key), row) in &changes.idempotency {
         batch.insert(

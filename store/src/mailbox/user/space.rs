@@ -4,37 +4,39 @@ use super::{Context, Meta, UserState};
 use crate::mailbox::command::{PrivatePublish, WhenFull};
 use crate::mailbox::entry::Seq;
 use belfry_protocol::id::PermissionId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 impl UserState {
-    /// Makes room for one more notification: history goes first, then the oldest of the permission
-    /// itself where it holds its share, then the oldest of whichever holds most.
+    /// Makes room for one more entry: what is over and history go first, then the oldest of its own
+    /// permission where that holds its share, then the oldest of whichever permission holds most.
+    /// Gives the number of notifications that were still owed and went.
     pub(in crate::mailbox) fn make_room(
         &mut self,
-        permission: PermissionId,
+        permission: Option<PermissionId>,
         bytes: u32,
         context: &Context<'_>,
-    ) {
+    ) -> u32 {
         let limits = context.limits;
         let share = (limits.notifications / 4).max(1);
         let all: u64 = self.metas.values().map(|meta| u64::from(meta.bytes)).sum();
         if self.metas.len() < share && all + u64::from(bytes) <= limits.bytes / 4 {
-            return;
+            return 0;
         }
-        let expired = self.metas.values().filter(|meta| !meta.live(context.now));
-        let expired: Vec<Seq> = expired.map(|meta| meta.entry.seq).collect();
-        for seq in expired {
-            self.remove(seq);
-        }
+        self.remove_expired(context.now);
         let mut history = Tally::default();
         let mut owed = Tally::default();
-        let mut each: BTreeMap<Option<PermissionId>, Tally> = BTreeMap::new();
+        let mut each: BTreeMap<PermissionId, Tally> = BTreeMap::new();
         for meta in self.metas.values() {
-            if meta.done.is_some() {
-                history.add(meta);
-            } else {
-                owed.add(meta);
-                each.entry(meta.permission()).or_default().add(meta);
+            match (meta.done, meta.permission()) {
+                (Some(_), Some(_)) => history.add(meta),
+                // Bounded by the private quarter, and no part of the history.
+                (Some(_), None) => {}
+                (None, holder) => {
+                    owed.add(meta);
+                    if let Some(holder) = holder {
+                        each.entry(holder).or_default().add(meta);
+                    }
+                }
             }
         }
         while history.over(limits.notifications, limits.bytes, 0) {
@@ -43,64 +45,63 @@ impl UserState {
             };
             history.take(self.remove(seq));
         }
-        let mine = each.entry(Some(permission)).or_default();
-        while mine.over(share - 1, limits.bytes / 4, bytes) {
-            let Some(seq) = mine.seqs.pop_front() else {
-                break;
-            };
-            let removed = self.push_out(seq);
-            owed.take(removed.clone());
-            mine.take(removed);
+        let mut pushed_out = 0;
+        if let Some(mine) = permission.and_then(|permission| each.get_mut(&permission)) {
+            while mine.over(share - 1, limits.bytes / 4, bytes) {
+                let Some(seq) = mine.seqs.pop_front() else {
+                    break;
+                };
+                let removed = self.remove(seq);
+                owed.take(removed.clone());
+                mine.take(removed);
+                pushed_out += 1;
+            }
         }
-        while owed.over(limits.notifications - 1, limits.bytes, bytes) {
-            let fullest = each
-                .iter_mut()
-                .filter(|(holder, _)| holder.is_some())
-                .max_by_key(|(_, tally)| tally.count);
-            let Some((_, fullest)) = fullest else { break };
+        while owed.over(limits.notifications.max(1) - 1, limits.bytes, bytes) {
+            let fullest = each.values_mut().max_by_key(|tally| tally.count);
+            let Some(fullest) = fullest else { break };
             let Some(seq) = fullest.seqs.pop_front() else {
                 break;
             };
-            let removed = self.push_out(seq);
+            let removed = self.remove(seq);
             owed.take(removed.clone());
             fullest.take(removed);
+            pushed_out += 1;
         }
+        self.changes.pushed_out += pushed_out;
+        pushed_out
     }
 
-    /// Removes what is still owed, for want of room.
-    pub(in crate::mailbox) fn push_out(&mut self, seq: Seq) -> Option<Meta> {
-        metrics::counter!("belfry_pushed_out_total").increment(1);
-        self.remove(seq)
-    }
-
-    /// Whether the private space has room for another message, or makes it.
-    pub(in crate::mailbox) fn private_fits(
+    /// Whether the private space has room for another message, or makes it: settled messages go
+    /// first, and where it is full of owed ones, `when_full` says. A refusal changes nothing.
+    pub(in crate::mailbox) fn make_private_room(
         &mut self,
         bytes: usize,
         context: &Context<'_>,
         when_full: WhenFull,
     ) -> bool {
-        let mut private = Tally::default();
-        let owed = |meta: &&Meta| {
-            meta.permission().is_none() && meta.done.is_none() && meta.live(context.now)
-        };
-        for meta in self.metas.values().filter(owed) {
-            private.add(meta);
-        }
-        let share = (context.limits.notifications / 4).max(1);
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        if u64::from(bytes) > context.limits.bytes / 4 {
+        let count_max = (context.limits.notifications / 4).max(1) - 1;
+        let bytes_max = context.limits.bytes / 4;
+        if u64::from(bytes) > bytes_max {
             return false;
         }
-        while private.over(share - 1, context.limits.bytes / 4, bytes) {
-            if when_full == WhenFull::Refuse {
-                return false;
-            }
-            let Some(seq) = private.seqs.pop_front() else {
+        let private = self.metas.values();
+        let private = private.filter(|meta| meta.permission().is_none());
+        let (owed, settled): (Vec<&Meta>, Vec<&Meta>) =
+            private.partition(|meta| meta.done.is_none() && meta.live(context.now));
+        let owed_alone = Tally::of(owed.iter().copied());
+        if when_full == WhenFull::Refuse && owed_alone.over(count_max, bytes_max, bytes) {
+            return false;
+        }
+        let mut all = Tally::of(settled.into_iter().chain(owed));
+        while all.over(count_max, bytes_max, bytes) {
+            let Some(seq) = all.seqs.pop_front() else {
                 return false;
             };
-            private.take(self.push_out(seq));
+            all.take(self.remove(seq));
         }
+        self.make_room(None, bytes, context);
         true
     }
 
@@ -113,7 +114,7 @@ impl UserState {
         let others = self
             .retained
             .iter()
-            .filter(|(topic, _)| **topic != publish.topic);
+            .filter(|(topic, (_, expires))| **topic != publish.topic && *expires > context.now);
         let (count, used) = others.fold((0, 0), |(count, used), (_, (bytes, _))| {
             (count + 1, used + bytes)
         });
@@ -121,15 +122,21 @@ impl UserState {
     }
 }
 
-/// Entries counted, oldest first.
+/// Entries counted, in the order in which they are to go.
 #[derive(Default)]
 struct Tally {
-    seqs: std::collections::VecDeque<Seq>,
+    seqs: VecDeque<Seq>,
     count: usize,
     bytes: u64,
 }
 
 impl Tally {
+    fn of<'a>(metas: impl Iterator<Item = &'a Meta>) -> Self {
+        let mut tally = Self::default();
+        metas.for_each(|meta| tally.add(meta));
+        tally
+    }
+
     fn add(&mut self, meta: &Meta) {
         self.seqs.push_back(meta.entry.seq);
         self.count += 1;

@@ -6,23 +6,15 @@ use belfry_protocol::time::Timestamp;
 use belfry_protocol::topic::PrivateTopic;
 
 impl UserState {
-    /// Removes what is over: expired entries, sessions and retained messages, and old history. Gives
-    /// the number of entries that expired while still owed. `idempotency_due` is when the next of the
-    /// user's idempotency keys is to be forgotten.
-    pub(in crate::mailbox) fn prune(
-        &mut self,
-        now: Timestamp,
-        idempotency_due: Option<Timestamp>,
-    ) -> u64 {
+    /// Removes what is over: expired entries, sessions and retained messages, and old history.
+    /// `idempotency_due` is when the next of the user's idempotency keys is to be forgotten.
+    pub(in crate::mailbox) fn prune(&mut self, now: Timestamp, idempotency_due: Option<Timestamp>) {
         self.expire_sessions(now);
+        self.remove_expired(now);
         let over = self.metas.values().filter(|meta| self.gone_at(meta) <= now);
-        let over: Vec<(Seq, bool)> = over
-            .map(|meta| (meta.entry.seq, meta.done.is_none()))
-            .collect();
-        let mut expired = 0;
-        for (seq, owed) in over {
+        let over: Vec<Seq> = over.map(|meta| meta.entry.seq).collect();
+        for seq in over {
             self.remove(seq);
-            expired += u64::from(owed);
         }
         let stale = self
             .retained
@@ -42,7 +34,16 @@ impl UserState {
         let dues = entries.chain(sessions).chain(retained);
         self.due = dues.chain(idempotency_due).min();
         self.changes.head = true;
-        expired
+    }
+
+    /// Removes the entries that expired, and counts the notifications among them that were owed.
+    pub(in crate::mailbox) fn remove_expired(&mut self, now: Timestamp) {
+        let expired = self.metas.values().filter(|meta| !meta.live(now));
+        let expired: Vec<Seq> = expired.map(|meta| meta.entry.seq).collect();
+        for seq in expired {
+            let owed = |meta: &Meta| meta.done.is_none() && meta.permission().is_some();
+            self.changes.expired += u32::from(self.remove(seq).as_ref().is_some_and(owed));
+        }
     }
 
     pub(in crate::mailbox) fn finish_all_unowed(&mut self, now: Timestamp) {
