@@ -34,7 +34,6 @@ pub fn router(bridge: Bridge) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(push))
         .routes(routes!(withdraw))
-        .layer(belfry_edge::layers::cors())
         .with_state(bridge)
 }
 
@@ -69,10 +68,14 @@ pub fn router(bridge: Bridge) -> OpenApiRouter {
 )]
 async fn push(
     State(bridge): State<Bridge>,
-    Path(secret): Path<String>,
+    secret: Result<Path<String>, ApiError>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let answer = bridge.0.push(&secret, request).await;
+    let answer = match secret {
+        Ok(Path(secret)) => bridge.0.push(&secret, request).await,
+        // What is no text is as unknown as any other, and answered alike.
+        Err(_) => Err(no_endpoint()),
+    };
     if let Err(error) = &answer {
         metrics::counter!("belfry_refused_total", "reason" => error.kind().to_owned()).increment(1);
     }
@@ -90,10 +93,11 @@ async fn push(
 )]
 async fn withdraw(
     State(bridge): State<Bridge>,
-    Path(message): Path<String>,
+    message: Result<Path<String>, ApiError>,
 ) -> Result<StatusCode, ApiError> {
     let now = (bridge.0.clock)();
-    let message = bridge.0.sealing.open(&message);
+    let message = message.ok();
+    let message = message.and_then(|Path(message)| bridge.0.sealing.open(&message));
     let message = message.filter(|message| message.expires > now);
     let Some(MessageRef { user, seq, .. }) = message else {
         return Err(ApiError::not_found(
@@ -282,12 +286,11 @@ impl Inner {
     }
 
     async fn endpoint(&self, secret: &str) -> Result<Endpoint, ApiError> {
-        let unknown = || ApiError::not_found("there is no such endpoint; drop the subscription");
         let endpoint = self
             .directory
             .endpoint(SecretHash::of(secret.as_bytes()))
             .await?
-            .ok_or_else(unknown)?;
+            .ok_or_else(no_endpoint)?;
         match endpoint.state {
             PermissionState::Allowed | PermissionState::Muted => Ok(endpoint),
             PermissionState::Revoked => Err(Refusal::Revoked.into()),
@@ -354,6 +357,10 @@ impl Inner {
         let mut outcomes = self.mailbox.apply(vec![command]).await;
         Ok(outcomes.pop().unwrap_or(Err(Refusal::Unavailable))?)
     }
+}
+
+fn no_endpoint() -> ApiError {
+    ApiError::not_found("there is no such endpoint; drop the subscription")
 }
 
 fn random<const N: usize>() -> Result<[u8; N], ApiError> {

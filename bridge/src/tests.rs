@@ -17,6 +17,7 @@ use p256::ecdsa::{Signature, SigningKey};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tower::ServiceExt as _;
 
+mod pages;
 mod repeats;
 
 const START: u64 = 1_800_000_000_000;
@@ -147,6 +148,7 @@ impl Site {
             .await
             .unwrap();
         let (router, _) = router(bridge).split_for_parts();
+        let router = belfry_edge::layers::finish(router);
         let site = Self {
             router,
             directory,

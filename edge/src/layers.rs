@@ -2,12 +2,21 @@
 
 use crate::ApiError;
 use axum::Router;
+use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::any::Any;
+use std::time::Duration;
+use tower::{Layer as _, ServiceExt as _};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, Any as AnyOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
+
+/// What pages of any origin may call.
+const OPEN_TO_PAGES: [&str; 2] = ["/v1/", "/push/"];
+/// How long a page may rely on a preflight: the longest that browsers honour.
+const PREFLIGHT_KEPT: Duration = Duration::from_secs(7_200);
 
 /// Lets pages of any origin call, without credentials: only bearer tokens count.
 pub fn cors() -> CorsLayer {
@@ -22,6 +31,7 @@ pub fn cors() -> CorsLayer {
         ])
         // A wildcard would leave Authorization out (Fetch §3.3.7).
         .allow_headers(AllowHeaders::mirror_request())
+        .max_age(PREFLIGHT_KEPT)
         .expose_headers([
             header::LOCATION,
             header::ETAG,
@@ -31,7 +41,8 @@ pub fn cors() -> CorsLayer {
         ])
 }
 
-/// Adds the answers that every router needs at its end.
+/// Adds the answers that every router needs at its end. CORS stands outside of them, so that a page
+/// can read the errors too, and no route answers a preflight in its place.
 pub fn finish(router: Router) -> Router {
     let fixed =
         |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
@@ -47,9 +58,21 @@ pub fn finish(router: Router) -> Router {
             )
         })
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(axum::middleware::from_fn(open_to_pages))
         .layer(fixed(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(fixed(header::REFERRER_POLICY, "no-referrer"))
         .layer(fixed(header::X_FRAME_OPTIONS, "DENY"))
+}
+
+async fn open_to_pages(request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    if !OPEN_TO_PAGES.iter().any(|open| path.starts_with(open)) {
+        return next.run(request).await;
+    }
+    match cors().layer(next).oneshot(request).await {
+        Ok(response) => response.map(axum::body::Body::new),
+        Err(never) => match never {},
+    }
 }
 
 fn panicked(_: Box<dyn Any + Send>) -> Response {
@@ -60,4 +83,55 @@ fn panicked(_: Box<dyn Any + Send>) -> Response {
         "the server failed; the error is in its log",
     )
     .into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use axum::routing::get;
+
+    async fn ask(method: &str, path: &str) -> Response {
+        let router = Router::new()
+            .route("/v1/thing", get(async || "thing"))
+            .route("/v1/broken", get(broken))
+            .route("/admin/v1/thing", get(async || "thing"));
+        let request = Request::builder().method(method).uri(path);
+        let request = request
+            .header("Origin", "https://page.example")
+            .header("Access-Control-Request-Method", "GET")
+            .body(Body::empty())
+            .expect("a request");
+        let Ok(response) = finish(router).oneshot(request).await;
+        response
+    }
+
+    async fn broken() -> Response {
+        panic!("as handlers must not")
+    }
+
+    #[tokio::test]
+    async fn pages_of_any_origin_may_read_the_api_and_nothing_else() {
+        let check = async |method: &str, path: &str, status: u16, open: bool| {
+            let answer = ask(method, path).await;
+            let headers = answer.headers();
+            assert_eq!(answer.status(), status, "{method} {path}");
+            let allowed = headers.get("access-control-allow-origin");
+            assert_eq!(allowed.is_some_and(|origin| origin == "*"), open, "{path}");
+            assert!(!headers.contains_key("access-control-allow-credentials"));
+            assert_eq!(headers["x-content-type-options"], "nosniff", "{path}");
+            if status >= 400 {
+                assert_eq!(headers["content-type"], "application/problem+json");
+            }
+        };
+        check("GET", "/v1/thing", 200, true).await;
+        check("HEAD", "/v1/thing", 200, true).await;
+        check("OPTIONS", "/v1/thing", 200, true).await;
+        check("POST", "/v1/thing", 405, true).await;
+        check("GET", "/v1/unknown", 404, true).await;
+        check("GET", "/v1/broken", 500, true).await;
+        check("GET", "/admin/v1/thing", 200, false).await;
+        check("OPTIONS", "/admin/v1/thing", 405, false).await;
+        check("GET", "/unknown", 404, false).await;
+    }
 }
