@@ -3,8 +3,10 @@
 //! Nothing is answered and no reader sees it before the sync has returned: fjall writes the journal,
 //! syncs it, and only then puts the batch where reads look.
 
+mod batch;
 mod cache;
 mod disk;
+mod due;
 #[cfg(test)]
 mod tests;
 mod torn;

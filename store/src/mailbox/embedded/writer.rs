@@ -1,18 +1,19 @@
 //! The one thread that changes the mailbox: it drains its queue, applies each command to its user's
 //! state, commits all changes with one sync, answers, and tells the listener.
 
+use super::batch::put;
 use super::cache::Cache;
 use super::disk::{BATCHES_KEY, Disk, ReadError, Shared};
+use super::due::{due_users, idempotency_over};
 use super::{Clock, OpenError};
 use crate::mailbox::MailboxLimits;
 use crate::mailbox::command::{Command, Commit, CommitListener, Outcome, Refusal};
-use crate::mailbox::entry::Content;
-use crate::mailbox::rows::{self, BodyRow, HeadRow, IdempotencyRow, RetainedRow};
-use crate::mailbox::user::{Changes, Context, IdempotencyKey, UserState};
+use crate::mailbox::rows::{self, IdempotencyRow};
+use crate::mailbox::user::Context;
 use belfry_protocol::id::{DeviceId, UserId};
 use belfry_protocol::site::Origin;
 use belfry_protocol::time::Timestamp;
-use fjall::{OwnedWriteBatch, PersistMode};
+use fjall::PersistMode;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -187,76 +188,34 @@ impl Writer {
         let site_blocked = matches!(&command, Command::Accept(accept) if self.blocked_sites.contains(&accept.envelope.site));
         self.load(user)?;
         let remembered = self.remembered(&command)?;
-        let limits = self.limits.clone();
-        let Some(state) = self.users.get_mut(user) else {
-            return Err(Refusal::Unavailable);
+        let connection = match &command {
+            Command::OpenSession { device, .. } => Some((*device, true)),
+            Command::CloseSession { device, .. } | Command::RemoveDevice { device, .. } => {
+                Some((*device, false))
+            }
+            _ => None,
         };
-        if state.erased {
-            return UserState::after_erasure(&command);
-        }
-        touched.push(user);
-        state.expire_sessions(now);
+        let erases = matches!(command, Command::EraseUser { .. });
         let context = Context {
             now,
-            limits: &limits,
+            limits: &self.limits,
             site_blocked,
             remembered,
         };
-        match command {
-            Command::Accept(accept) => state.accept(user, &accept, &context),
-            Command::PublishPrivate(publish) => state.publish_private(user, &publish, &context),
-            Command::Settle { device, seqs, .. } => state.settle(device, &seqs, now),
-            Command::Acknowledge { device, ids, .. } => state.acknowledge(user, device, &ids, now),
-            Command::Seen { ids, .. } => Ok(state.seen(user, &ids, now)),
-            Command::Withdraw { seq, .. } => Ok(state.withdraw(user, seq)),
-            Command::SetPermission {
-                permission, muted, ..
-            } => state.set_permission(permission, muted),
-            Command::Revoke { permission, .. } => Ok(state.revoke(user, permission)),
-            Command::BlockUser { blocked, .. } => {
-                state.changes.head |= state.blocked != blocked;
-                state.blocked = blocked;
-                Ok(Outcome::Done)
-            }
-            Command::OpenSession {
-                device,
-                clean,
-                expiry,
-                ..
-            } => {
+        let state = self.users.get_mut(user).ok_or(Refusal::Unavailable)?;
+        touched.push(user);
+        let outcome = state.apply(user, command, &context)?;
+        match connection {
+            Some((device, true)) => {
                 self.connected.insert((user, device));
-                let expiry = expiry.min(limits.session_expiry_max);
-                Ok(state.open_session(device, clean, expiry, now))
             }
-            Command::Subscribe {
-                device, filters, ..
-            } => state.subscribe(device, &filters, now),
-            Command::Unsubscribe {
-                device, filters, ..
-            } => state.unsubscribe(device, &filters, now),
-            Command::CloseSession { device, expiry, .. } => {
+            Some((device, false)) => {
                 self.connected.remove(&(user, device));
-                let expiry = expiry.min(limits.session_expiry_max);
-                Ok(state.close_session(device, expiry, now))
             }
-            Command::ReceiveQos2 {
-                device, packet_id, ..
-            } => state.qos2(device, packet_id, true),
-            Command::ReleaseQos2 {
-                device, packet_id, ..
-            } => state.qos2(device, packet_id, false),
-            Command::RemoveDevice { device, .. } => {
-                self.connected.remove(&(user, device));
-                state.end_session(device, now);
-                Ok(Outcome::Done)
-            }
-            Command::EraseUser { .. } => {
-                self.connected.retain(|(theirs, _)| *theirs != user);
-                state.erase();
-                Ok(Outcome::Done)
-            }
-            Command::BlockSite { .. } => Ok(Outcome::Done),
+            None if erases => self.connected.retain(|(theirs, _)| *theirs != user),
+            None => {}
         }
+        Ok(outcome)
     }
 
     /// What the disk remembers for the command's idempotency key.
@@ -418,162 +377,4 @@ struct Failed;
 fn unavailable(error: &ReadError) -> Refusal {
     tracing::error!(%error, "cannot read the mailbox");
     Refusal::Unavailable
-}
-
-/// Users with something due, from after the cursor on, and where to go on next time.
-fn due_users(
-    disk: &Disk,
-    cursor: Option<UserId>,
-    slice: usize,
-    now: Timestamp,
-) -> Result<(Vec<UserId>, Option<UserId>), ReadError> {
-    let from = cursor.map_or(std::ops::Bound::Unbounded, |user| {
-        std::ops::Bound::Excluded(user.as_bytes().to_vec())
-    });
-    let mut due = Vec::new();
-    let mut seen = 0;
-    for row in disk
-        .heads
-        .range::<Vec<u8>, _>((from, std::ops::Bound::Unbounded))
-    {
-        let (key, value) = row.into_inner()?;
-        let user = rows::user_of(&key)?;
-        let head: HeadRow = rows::decode(&value)?;
-        if head.due <= now.as_millis() {
-            due.push(user);
-        }
-        seen += 1;
-        if seen == slice {
-            return Ok((due, Some(user)));
-        }
-    }
-    Ok((due, None))
-}
-
-/// A user's idempotency keys that are over, and when the next one is.
-fn idempotency_over(
-    disk: &Disk,
-    user: UserId,
-    now: Timestamp,
-) -> Result<(Vec<IdempotencyKey>, Option<Timestamp>), ReadError> {
-    let mut over = Vec::new();
-    let mut next = None;
-    for row in disk.idempotency.prefix(user.as_bytes()) {
-        let (key, value) = row.into_inner()?;
-        let row: IdempotencyRow = rows::decode(&value)?;
-        if row.until <= now.as_millis() {
-            over.push(rows::idempotency_of(&key)?);
-        } else if next.is_none_or(|next| row.until < next) {
-            next = Some(row.until);
-        }
-    }
-    Ok((over, next.map(Timestamp::from_millis)))
-}
-
-fn put(
-    batch: &mut OwnedWriteBatch,
-    disk: &Disk,
-    user: UserId,
-    state: &mut UserState,
-    changes: &Changes,
-) -> Result<(), ReadError> {
-    if changes.erased {
-        let spaces = [
-            &disk.heads,
-            &disk.metas,
-            &disk.bodies,
-            &disk.sessions,
-            &disk.permissions,
-            &disk.retained,
-            &disk.idempotency,
-        ];
-        for space in spaces {
-            for row in space.prefix(user.as_bytes()) {
-                batch.remove(space, row.key()?);
-            }
-        }
-        batch.insert(&disk.erased, user.as_bytes().to_vec(), Vec::new());
-        return Ok(());
-    }
-    for entry in &changes.bodies {
-        if !state.metas.contains_key(&entry.meta.seq) {
-            continue;
-        }
-        let properties = match &entry.meta.content {
-            Content::Private { properties, .. } => properties.as_ref(),
-            Content::Notification { .. } => &[],
-        };
-        let row = BodyRow {
-            properties,
-            payload: &entry.payload,
-        };
-        batch.insert(
-            &disk.bodies,
-            rows::seq_key(user, entry.meta.seq),
-            rows::encode(&row),
-        );
-    }
-    for seq in &changes.metas {
-        let key = rows::seq_key(user, *seq);
-        match state.metas.get(seq) {
-            Some(meta) => batch.insert(&disk.metas, key, rows::encode_meta(meta)),
-            None => {
-                batch.remove(&disk.metas, key.clone());
-                batch.remove(&disk.bodies, key);
-            }
-        }
-    }
-    for device in &changes.sessions {
-        let key = rows::key(user, device.as_bytes());
-        match state.sessions.get_mut(device) {
-            Some(row) => {
-                let metas = &state.metas;
-                row.holes.retain(|hole| metas.contains_key(hole));
-                batch.insert(&disk.sessions, key, rows::encode_session(row));
-            }
-            None => batch.remove(&disk.sessions, key),
-        }
-    }
-    for permission in &changes.permissions {
-        if let Some(row) = state.permissions.get(permission) {
-            let key = rows::key(user, permission.as_bytes());
-            batch.insert(&disk.permissions, key, rows::encode_permission(row));
-        }
-    }
-    for (topic, message) in &changes.retained {
-        let key = rows::key(user, topic.as_str().as_bytes());
-        match message {
-            None => batch.remove(&disk.retained, key),
-            Some(message) => {
-                let row = RetainedRow {
-                    properties: message.properties.to_vec(),
-                    payload: message.payload.to_vec(),
-                    at_least_once: message.at_least_once,
-                    expires: message.expires.as_millis(),
-                };
-                batch.insert(&disk.retained, key, rows::encode(&row));
-            }
-        }
-    }
-    for (permission, key) in &changes.forgotten {
-        let key = rows::idempotency_key(user, *permission, key);
-        batch.remove(&disk.idempotency, key);
-    }
-    for ((permission, key), row) in &changes.idempotency {
-        batch.insert(
-            &disk.idempotency,
-            rows::idempotency_key(user, *permission, key),
-            rows::encode(row),
-        );
-    }
-    if changes.head {
-        let due = state.due.map_or(u64::MAX, Timestamp::as_millis);
-        let row = HeadRow {
-            head: state.head.0,
-            blocked: state.blocked,
-            due,
-        };
-        batch.insert(&disk.heads, user.as_bytes().to_vec(), rows::encode(&row));
-    }
-    Ok(())
 }

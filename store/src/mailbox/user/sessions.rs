@@ -9,7 +9,7 @@ use belfry_protocol::topic::Filter;
 use std::time::Duration;
 
 impl UserState {
-    pub(in crate::mailbox) fn open_session(
+    pub(super) fn open_session(
         &mut self,
         device: DeviceId,
         clean: bool,
@@ -38,7 +38,7 @@ impl UserState {
         }
     }
 
-    pub(in crate::mailbox) fn subscribe(
+    pub(super) fn subscribe(
         &mut self,
         device: DeviceId,
         filters: &[(Filter, SubscriptionOptions)],
@@ -74,7 +74,7 @@ impl UserState {
         Ok(outcome)
     }
 
-    pub(in crate::mailbox) fn unsubscribe(
+    pub(super) fn unsubscribe(
         &mut self,
         device: DeviceId,
         filters: &[Filter],
@@ -87,7 +87,7 @@ impl UserState {
         Ok(outcome)
     }
 
-    pub(in crate::mailbox) fn close_session(
+    pub(super) fn close_session(
         &mut self,
         device: DeviceId,
         expiry: Duration,
@@ -125,14 +125,14 @@ impl UserState {
         }
     }
 
-    pub(in crate::mailbox) fn end_session(&mut self, device: DeviceId, now: Timestamp) {
+    pub(super) fn end_session(&mut self, device: DeviceId, now: Timestamp) {
         if self.sessions.remove(&device).is_some() {
             self.changes.sessions.insert(device);
             self.finish_all_unowed(now);
         }
     }
 
-    pub(in crate::mailbox) fn qos2(
+    pub(super) fn qos2(
         &mut self,
         device: DeviceId,
         packet_id: u16,
@@ -147,7 +147,7 @@ impl UserState {
     }
 
     /// Ends the sessions whose time is over.
-    pub(in crate::mailbox) fn expire_sessions(&mut self, now: Timestamp) {
+    pub(super) fn expire_sessions(&mut self, now: Timestamp) {
         let over = |row: &SessionRow| {
             row.disconnected
                 .is_some_and(|at| at.plus(row.expiry) <= now)
@@ -163,7 +163,7 @@ impl UserState {
         }
     }
 
-    pub(in crate::mailbox) fn change_session(
+    pub(super) fn change_session(
         &mut self,
         device: DeviceId,
         change: impl FnOnce(&mut SessionRow),

@@ -10,7 +10,7 @@ impl UserState {
     /// Makes room for one more entry: what is over and history go first, then the oldest of its own
     /// permission where that holds its share, then the oldest of whichever permission holds most.
     /// Gives the number of notifications that were still owed and went.
-    pub(in crate::mailbox) fn make_room(
+    pub(super) fn make_room(
         &mut self,
         permission: Option<PermissionId>,
         bytes: u32,
@@ -74,7 +74,7 @@ impl UserState {
 
     /// Whether the private space has room for another message, or makes it: settled messages go
     /// first, and where it is full of owed ones, `when_full` says. A refusal changes nothing.
-    pub(in crate::mailbox) fn make_private_room(
+    pub(super) fn make_private_room(
         &mut self,
         bytes: usize,
         context: &Context<'_>,
@@ -105,7 +105,7 @@ impl UserState {
         true
     }
 
-    pub(in crate::mailbox) fn retained_fits(
+    pub(super) fn retained_fits(
         &self,
         publish: &PrivatePublish,
         bytes: usize,

@@ -37,7 +37,7 @@ impl UserState {
     }
 
     /// Removes the entries that expired, and counts the notifications among them that were owed.
-    pub(in crate::mailbox) fn remove_expired(&mut self, now: Timestamp) {
+    pub(super) fn remove_expired(&mut self, now: Timestamp) {
         let expired = self.metas.values().filter(|meta| !meta.live(now));
         let expired: Vec<Seq> = expired.map(|meta| meta.entry.seq).collect();
         for seq in expired {
@@ -46,7 +46,7 @@ impl UserState {
         }
     }
 
-    pub(in crate::mailbox) fn finish_all_unowed(&mut self, now: Timestamp) {
+    pub(super) fn finish_all_unowed(&mut self, now: Timestamp) {
         let owed: Vec<Seq> = self
             .metas
             .values()
@@ -57,11 +57,7 @@ impl UserState {
     }
 
     /// What of these no session is owed any more becomes history.
-    pub(in crate::mailbox) fn finish_unowed(
-        &mut self,
-        seqs: impl Iterator<Item = Seq>,
-        now: Timestamp,
-    ) {
+    pub(super) fn finish_unowed(&mut self, seqs: impl Iterator<Item = Seq>, now: Timestamp) {
         let mut finished = false;
         for seq in seqs {
             let Some(meta) = self.metas.get_mut(&seq) else {
@@ -80,14 +76,14 @@ impl UserState {
     }
 
     /// When an entry is to be removed: at its expiry, or after its time as history.
-    pub(in crate::mailbox) fn gone_at(&self, meta: &Meta) -> Timestamp {
+    pub(super) fn gone_at(&self, meta: &Meta) -> Timestamp {
         let history = meta
             .done
             .map_or(Timestamp::NEVER, |done| done.plus(self.history));
         meta.entry.expires.min(history)
     }
 
-    pub(in crate::mailbox) fn due_at(&mut self, at: Timestamp) {
+    pub(super) fn due_at(&mut self, at: Timestamp) {
         if self.due.is_none_or(|due| at < due) {
             self.due = Some(at);
             self.changes.head = true;

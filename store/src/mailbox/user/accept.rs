@@ -1,0 +1,151 @@
+//! Taking notifications in.
+
+use super::{Context, IDEMPOTENCY_KEPT, PermissionRow, UserState};
+use crate::mailbox::command::{Accept, Accepted, Commit, Outcome, Refusal};
+use crate::mailbox::entry::{Content, Entry, EntryMeta, Seq};
+use crate::mailbox::rows::IdempotencyRow;
+use belfry_protocol::envelope::Envelope;
+use belfry_protocol::id::{NotificationId, PermissionId, UserId};
+use belfry_protocol::push::Urgency;
+use belfry_protocol::time::Timestamp;
+use bytes::Bytes;
+
+impl UserState {
+    pub(super) fn accept(
+        &mut self,
+        user: UserId,
+        accept: &Accept,
+        context: &Context<'_>,
+    ) -> Result<Outcome, Refusal> {
+        let envelope = &accept.envelope;
+        if self.blocked || context.site_blocked {
+            return Err(Refusal::Blocked);
+        }
+        let muted = match self.permissions.get(&envelope.permission) {
+            None => return Err(Refusal::UnknownPermission),
+            Some(PermissionRow::Revoked) => return Err(Refusal::Revoked),
+            Some(PermissionRow::Muted) => true,
+            Some(PermissionRow::Allowed) => false,
+        };
+        if let Some(idempotency) = accept.idempotency {
+            let pending = self
+                .changes
+                .idempotency
+                .get(&(envelope.permission, idempotency.key));
+            let remembered = pending.copied().or(context.remembered);
+            if let Some(row) = remembered.filter(|row| row.until > context.now.as_millis()) {
+                if row.digest != idempotency.digest {
+                    return Err(Refusal::IdempotencyMismatch);
+                }
+                return Ok(Outcome::Accepted(row.answer()));
+            }
+        }
+        let (seq, pushed_out) = if envelope.expires > envelope.sent {
+            self.store(user, envelope, muted, context)
+        } else {
+            // What is never shown and never kept is for nobody.
+            if !muted {
+                let envelope = Box::new(envelope.clone());
+                let transient = Commit::Transient { user, envelope };
+                self.changes.commits.push(transient);
+            }
+            (Seq(0), 0)
+        };
+        let accepted = Accepted {
+            seq,
+            id: envelope.id,
+            sent: envelope.sent,
+            expires: envelope.expires,
+            repeated: false,
+            pushed_out,
+        };
+        if let Some(idempotency) = accept.idempotency {
+            let until = context.now.plus(IDEMPOTENCY_KEPT);
+            let row = IdempotencyRow {
+                digest: idempotency.digest,
+                seq: seq.0,
+                id: *envelope.id.as_bytes(),
+                sent: envelope.sent.as_millis(),
+                expires: envelope.expires.as_millis(),
+                until: until.as_millis(),
+            };
+            self.changes
+                .idempotency
+                .insert((envelope.permission, idempotency.key), row);
+            self.due_at(until);
+        }
+        Ok(Outcome::Accepted(accepted))
+    }
+
+    fn store(
+        &mut self,
+        user: UserId,
+        envelope: &Envelope,
+        muted: bool,
+        context: &Context<'_>,
+    ) -> (Seq, u32) {
+        let collapse = envelope.collapse.as_ref();
+        let collapse = collapse.map(|key| key.as_str().to_owned());
+        self.replace(user, envelope.permission, collapse.as_deref());
+        let bytes = u32::try_from(envelope.body.len()).unwrap_or(u32::MAX);
+        let pushed_out = self.make_room(Some(envelope.permission), bytes, context);
+        let seq = self.next_seq();
+        let urgency = if muted {
+            Urgency::VeryLow
+        } else {
+            envelope.urgency
+        };
+        let meta = EntryMeta {
+            seq,
+            content: Content::Notification {
+                id: envelope.id,
+                permission: envelope.permission,
+                urgency,
+                muted,
+            },
+            sent: envelope.sent,
+            expires: envelope.expires,
+            seen: false,
+        };
+        let payload = Bytes::from(envelope.to_json(Some(seq.0)));
+        let entry = Entry { meta, payload };
+        self.insert(user, entry, bytes, collapse, None, context);
+        (seq, pushed_out)
+    }
+
+    /// Takes away what a new notification with this collapse key replaces: one still owed.
+    fn replace(&mut self, user: UserId, permission: PermissionId, collapse: Option<&str>) {
+        let Some(collapse) = collapse else { return };
+        let older = self.metas.values().filter(|meta| {
+            meta.done.is_none()
+                && meta.permission() == Some(permission)
+                && meta.collapse.as_deref() == Some(collapse)
+        });
+        let older: Vec<Seq> = older.map(|meta| meta.entry.seq).collect();
+        for seq in older {
+            if let Some(Content::Notification { id, .. }) =
+                self.remove(seq).map(|meta| meta.entry.content)
+            {
+                self.changes.commits.push(Commit::Withdrawn {
+                    user,
+                    id,
+                    replaced: true,
+                });
+            }
+        }
+    }
+}
+
+impl IdempotencyRow {
+    /// The first answer again.
+    pub(in crate::mailbox) fn answer(&self) -> Accepted {
+        Accepted {
+            seq: Seq(self.seq),
+            id: NotificationId::from_bytes(self.id),
+            sent: Timestamp::from_millis(self.sent),
+            expires: Timestamp::from_millis(self.expires),
+            repeated: true,
+            pushed_out: 0,
+        }
+    }
+}
