@@ -95,24 +95,32 @@ fn an_account_an_approval_and_a_notification_in_the_terminal() {
     assert_eq!(titles, ["Hello", "Again"]);
 }
 
-/// The commands under this heading of the README.
-fn readme_commands(heading: &str) -> &'static str {
-    let readme = include_str!("../README.md");
-    let (_, section) = readme.split_once(heading).expect("the heading");
-    let (_, block) = section.split_once("```sh\n").expect("a block of commands");
-    block.split_once("```").expect("its end").0
+/// The shell commands of a document, block after block.
+fn commands(document: &'static str) -> Vec<&'static str> {
+    let blocks = document.split("```sh\n").skip(1);
+    blocks
+        .map(|rest| rest.split_once("```").expect("a block ends").0)
+        .collect()
 }
 
-#[test]
-fn the_readme_s_commands_do_what_it_says_as_they_stand() {
-    let server = TestServer::start_with_defaults();
+/// The README's walk-through.
+fn readme_commands() -> &'static str {
+    let readme = include_str!("../README.md");
+    let heading = "## A notification in five commands";
+    let (_, section) = readme.split_once(heading).expect("the heading");
+    commands(section)[0]
+}
+
+/// Runs them in a folder that has what a clone has after `./dev run`: the program, where the build
+/// puts it. What they show.
+fn run_in_a_clone(server: &TestServer, commands: &str) -> String {
     let folder = tempfile::tempdir().expect("a folder");
-    let commands = readme_commands("## A notification in five commands");
-    // The folder has what a clone has after `./dev run`: the program, where the build puts it.
     let built = folder.path().join("target/release");
     std::fs::create_dir_all(&built).expect("a folder");
     let program = Path::new(env!("CARGO_BIN_EXE_belfry"));
     std::os::unix::fs::symlink(program, built.join("belfry")).expect("a link");
+    // An answer that is an error ends the commands.
+    std::fs::write(folder.path().join(".curlrc"), "fail-with-body\n").expect("written");
     let mut shell = Command::new("sh");
     shell
         .args(["-e", "-c", commands])
@@ -123,8 +131,36 @@ fn the_readme_s_commands_do_what_it_says_as_they_stand() {
         // The one thing that is another here: where the server listens.
         .env("BELFRY_SERVER", server.url())
         .stdin(Stdio::null());
-    let shown = stdout_of(shell);
+    stdout_of(shell)
+}
+
+#[test]
+fn the_readme_s_commands_do_what_it_says_as_they_stand() {
+    let server = TestServer::start_with_defaults();
+    let shown = run_in_a_clone(&server, readme_commands());
     assert!(shown.contains("Hello"), "{shown}");
     assert!(shown.contains("Encrypted all the way"), "{shown}");
     assert!(shown.contains("https://news.example"), "{shown}");
+}
+
+#[test]
+fn the_examples_of_the_http_api_are_answered_after_the_readme_s() {
+    let server = TestServer::start_with_defaults();
+    let examples = commands(include_str!("../docs/http-api.md")).concat();
+    let here = "server=http://127.0.0.1:8080\n";
+    assert_eq!(examples.matches(here).count(), 1);
+    let there = format!("server={}\n", server.url());
+    let all = [readme_commands(), &examples.replace(here, &there)].concat();
+    let shown = run_in_a_clone(&server, &all);
+    for expected in [
+        "HTTP/1.1 201 Created",
+        "\"name\":\"nightly script\"",
+        "\"state\":\"muted\"",
+        "\"site\":\"https://news.example\",\"seq\":1",
+        "\"next\":null}ready",
+        "belfry_accepted_total 2",
+    ] {
+        assert!(shown.contains(expected), "{expected} in {shown}");
+    }
+    assert!(!shown.contains("\"seq\":2"), "it was taken back: {shown}");
 }
