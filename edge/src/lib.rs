@@ -11,4 +11,4 @@ pub mod layers;
 pub use address::{AddressKey, ClientAddress, TrustedProxies};
 pub use body::read_body;
 pub use error::ApiError;
-pub use extract::{Json, Path, Query};
+pub use extract::{Path, Query};
