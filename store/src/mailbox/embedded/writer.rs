@@ -171,6 +171,10 @@ impl Writer {
 
     fn apply(&mut self, command: Command, touched: &mut Vec<UserId>) -> Result<Outcome, Refusal> {
         let now = (self.clock)();
+        // After a failed write, what is blocked is read anew before it is asked or changed.
+        if self.disk.is_none() {
+            self.disk()?;
+        }
         let user = match &command {
             Command::BlockSite { site, blocked } => {
                 let changed = if *blocked {
@@ -378,3 +382,6 @@ fn unavailable(error: &ReadError) -> Refusal {
     tracing::error!(%error, "cannot read the mailbox");
     Refusal::Unavailable
 }
+
+#[cfg(test)]
+mod tests;
