@@ -25,17 +25,49 @@ pub use session::{SessionRow, SubscribedFilter, SubscriptionOptions, View};
 
 /// An engine that keeps mailboxes. Two implement it: the embedded one, and PostgreSQL in a cluster.
 ///
+/// What every engine holds, and the conformance suite tries:
+///
+/// - **Order.** The commands of one user take effect one after another, those of one call in their
+///   order. What follows a [`Command::Revoke`], [`Command::BlockUser`] or [`Command::EraseUser`] is
+///   judged by it, also within a call. The n-th entry ever stored for a user has the seq n; a seq is
+///   never given twice, whatever becomes of its entry.
+/// - **Whole or not at all.** A command that is answered with a [`Refusal`] has changed nothing. One
+///   that is refused does not hold back the others of its call.
+/// - **Durable before answered.** `Ok` comes after the sync that covers the command: neither the end of
+///   the process nor a power loss takes it back. What was not answered may or may not be there
+///   afterwards, each command whole. Settling is durable when it is answered, as all else is; that it
+///   may be up to 200 ms late is its caller's doing.
+/// - **Read your answers.** A read that begins after an answer sees what was answered, and never what
+///   is not durable yet. One read sees one moment.
+/// - **Told in order.** The [`CommitListener`] is told of each commit once, in commit order, after the
+///   sync; not before the answer, and not at all if the process ends in between. It is a hint: the
+///   mailbox is the truth.
+/// - **Time.** An entry is live until its `expires` and not at it, whether or not it has been cleared
+///   away. The engine's clock decides, not the caller.
+/// - **Bounded.** [`MailboxLimits`] hold for each user by themselves: history goes first, then the
+///   oldest of the permission that is over its quarter, then of the permission that holds most. The
+///   private space has a quarter, and takes nothing from the history of notifications.
+///
 /// "Unavailable" ([`Refusal::Unavailable`]) is distinct from every refusal: it says nothing about
-/// the command, which may be tried again.
+/// the command, which may be tried again. Reads have no other error but where they name one. A future
+/// that is dropped leaves the command to be applied or not.
 pub trait Mailbox: Send + Sync + 'static {
-    /// Applies commands in their order and answers each once it is on stable storage.
+    /// Applies commands in their order and answers each, in the same order, once all are on stable
+    /// storage.
+    ///
+    /// Each answer is the [`Outcome`] that its command names, or why it was turned away. There are as
+    /// many as commands.
     fn apply(
         &self,
         commands: Vec<Command>,
     ) -> impl Future<Output = Vec<Result<Outcome, Refusal>>> + Send;
 
     /// The first entries after `after` that the view owes, in `seq` order, at most `limit` and about
-    /// [`PAGE_BYTES_MAX`] of payload; with the user's head as of that read.
+    /// [`PAGE_BYTES_MAX`] of payload, but one if there is one; with the user's head as of that read.
+    ///
+    /// Nothing up to [`Page::considered`] is owed beyond what this page and those before it hold, so
+    /// reading on from there until it equals [`Page::head`] finds each owed entry exactly once. The
+    /// view need not be stored: it is judged by itself, against every entry that is still kept.
     fn owed(
         &self,
         user: UserId,
@@ -44,15 +76,17 @@ pub trait Mailbox: Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Page, Refusal>> + Send;
 
-    /// Entries by their place that are still live (not expired, withdrawn, replaced or revoked),
-    /// seen or not.
+    /// Entries by their place, in the order asked for, as far as they are still live (not expired,
+    /// withdrawn, replaced, pushed out or revoked), seen or not. Others are left out.
     fn entries(
         &self,
         user: UserId,
         seqs: Vec<Seq>,
     ) -> impl Future<Output = Result<Vec<Entry>, Refusal>> + Send;
 
-    /// A page of the log with its history, newest first when `before` is given, else oldest first.
+    /// A page of the live notifications, seen or not, owed or history: newest first with
+    /// [`HistoryRange::Before`], oldest first with [`HistoryRange::After`]. Fewer than `limit` means
+    /// that there are no more. The private space is no part of it.
     fn history(
         &self,
         user: UserId,
@@ -60,17 +94,24 @@ pub trait Mailbox: Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Entry>, Refusal>> + Send;
 
-    /// One notification of the log.
+    /// One live notification of this user; `None` also for another's.
     fn notification(
         &self,
         user: UserId,
         id: NotificationId,
     ) -> impl Future<Output = Result<Option<Entry>, Refusal>> + Send;
 
-    /// The heads of these users, in their order.
+    /// The heads of these users, in their order: the seq of the newest entry ever stored, 0 before the
+    /// first, and 0 again for a user who was erased.
     fn heads(&self, users: Vec<UserId>) -> impl Future<Output = Result<Vec<Seq>, Refusal>> + Send;
 
-    /// The answer remembered for an idempotency key, so that a repeat costs no quota.
+    /// The answer remembered for an idempotency key under a permission, so that a repeat costs no
+    /// quota; `None` for one that is not known, or a day old. It says nothing about whether a post
+    /// would be accepted now. An accept that is under way is not seen: only its commit is, and
+    /// [`Self::apply`] settles who was first.
+    ///
+    /// # Errors
+    /// [`Refusal::IdempotencyMismatch`] where the key was used with another body.
     fn idempotent(
         &self,
         user: UserId,
@@ -78,7 +119,8 @@ pub trait Mailbox: Send + Sync + 'static {
         key: command::Idempotency,
     ) -> impl Future<Output = Result<Option<Accepted>, Refusal>> + Send;
 
-    /// The retained messages of a user's private space.
+    /// The retained messages of a user's private space that have not expired, in no order: at most
+    /// [`MailboxLimits::retained_topics`].
     fn retained(&self, user: UserId)
     -> impl Future<Output = Result<Vec<Retained>, Refusal>> + Send;
 }
@@ -86,9 +128,10 @@ pub trait Mailbox: Send + Sync + 'static {
 /// The limits of one user's mailbox.
 #[derive(Debug, Clone)]
 pub struct MailboxLimits {
-    /// Notifications owed at a time; history is bounded alike, apart from them.
+    /// Entries owed at a time, notifications and private messages; history is bounded alike, apart
+    /// from them. A quarter of it is the most of one permission, and of the private space.
     pub notifications: usize,
-    /// Their posted body bytes.
+    /// Their posted body bytes, divided alike.
     pub bytes: u64,
     /// How long an entry that every device has is kept.
     pub history: std::time::Duration,

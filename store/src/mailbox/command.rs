@@ -14,11 +14,16 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub enum Command {
     /// Stores a notification, or, where its TTL is zero, only tells the listener of it. Answers
-    /// [`Outcome::Accepted`].
+    /// [`Outcome::Accepted`], or refuses: the user or site is blocked, the permission unknown or
+    /// revoked, or the idempotency key used with another body, judged in this order. A refusal is not
+    /// remembered for the key.
     Accept(Box<Accept>),
-    /// Stores a QoS 1 message of the private space where a persistent session's filter matches.
+    /// Stores a QoS 1 message of the private space where a persistent session's filter matches, and
+    /// keeps what is to be retained. Answers [`Outcome::Published`], or refuses with
+    /// [`Refusal::PrivateSpaceFull`].
     PublishPrivate(Box<PrivatePublish>),
-    /// A session has these entries. Answers [`Outcome::Done`].
+    /// A session has these entries; those it is not owed are passed over. Answers [`Outcome::Done`], or
+    /// refuses with [`Refusal::UnknownSession`].
     Settle {
         user: UserId,
         device: DeviceId,
@@ -38,14 +43,16 @@ pub enum Command {
     },
     /// The site takes an entry back. Answers [`Outcome::Done`] whether or not it was still there.
     Withdraw { user: UserId, seq: Seq },
-    /// Creates a permission or changes its state; a revoked one stays revoked.
+    /// Creates a permission or changes its state. Answers [`Outcome::Done`]; a revoked one stays
+    /// revoked, and is refused as that.
     SetPermission {
         user: UserId,
         permission: PermissionId,
         site: Origin,
         muted: bool,
     },
-    /// Revokes a permission: what is stored of it is gone and later accepts are refused.
+    /// Revokes a permission: what is stored of it is gone, filters on exactly it are too, and later
+    /// accepts are refused. Answers [`Outcome::Done`], also for one that was revoked or unknown.
     Revoke {
         user: UserId,
         permission: PermissionId,
@@ -61,7 +68,8 @@ pub enum Command {
         clean: bool,
         expiry: Duration,
     },
-    /// Adds or replaces filters of an open persistent session. Answers [`Outcome::Session`].
+    /// Adds or replaces filters of a persistent session. Answers [`Outcome::Session`]. Through one that
+    /// is lowered to QoS 0 nothing is owed any more.
     Subscribe {
         user: UserId,
         device: DeviceId,
@@ -73,7 +81,8 @@ pub enum Command {
         device: DeviceId,
         filters: Vec<Filter>,
     },
-    /// The connection ended; an `expiry` of zero ends the session too.
+    /// The connection ended; an `expiry` of zero ends the session too. Answers [`Outcome::Done`], also
+    /// where there is none.
     CloseSession {
         user: UserId,
         device: DeviceId,
