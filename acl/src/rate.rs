@@ -12,6 +12,16 @@ pub struct Limit {
 }
 
 impl Limit {
+    /// The time that one takes off the allowance.
+    pub fn interval(self) -> Duration {
+        Duration::from_micros(self.interval_micros)
+    }
+
+    /// How many may come at once.
+    pub fn burst(self) -> u32 {
+        self.burst
+    }
+
     /// `count` (at least 1) in each `period`, of which `burst` (at least 1) may come at once.
     pub fn new(count: u64, period: Duration, burst: u32) -> Self {
         let period = u64::try_from(period.as_micros()).unwrap_or(u64::MAX);
@@ -61,15 +71,25 @@ impl Cell {
         self.full_at_micros = self.full_at_micros.saturating_sub(limit.interval_micros);
     }
 
-    /// Whether forgetting it changes nothing.
-    pub fn is_idle(&self, now: Timestamp) -> bool {
-        self.full_at_micros <= now.as_millis().saturating_mul(1_000)
+    /// How many of the burst are taken now: more than there are only after [`Self::charge`].
+    pub fn used(&self, limit: Limit, now: Timestamp) -> u64 {
+        let now = now.as_millis().saturating_mul(1_000);
+        let taken = self.full_at_micros.saturating_sub(now);
+        taken.div_ceil(limit.interval_micros)
     }
 
-    /// Microseconds since the epoch from which on forgetting it changes nothing: the later, the more
-    /// was counted lately.
-    pub fn full_at_micros(&self) -> u64 {
-        self.full_at_micros
+    /// The same as a share, in thousandths of the burst. At 0 forgetting the cell changes nothing;
+    /// whoever is at the limit has 1000 or nearly so, whatever the limit is.
+    pub fn share(&self, limit: Limit, now: Timestamp) -> u64 {
+        let now = now.as_millis().saturating_mul(1_000);
+        let taken = u128::from(self.full_at_micros.saturating_sub(now)) * 1_000;
+        let whole = u128::from(limit.interval_micros) * u128::from(limit.burst);
+        u64::try_from(taken.div_ceil(whole)).unwrap_or(u64::MAX)
+    }
+
+    /// When the allowance is whole again, to the millisecond above.
+    pub fn resets(&self) -> Timestamp {
+        Timestamp::from_millis(self.full_at_micros.div_ceil(1_000))
     }
 }
 
@@ -94,9 +114,20 @@ mod tests {
         charged.charge(limit, now);
         charged.refund(limit);
         assert_eq!(charged, cell);
-        assert!(!cell.is_idle(now) && cell.is_idle(now.plus(Duration::from_secs(9))));
-        let whole = now.plus(Duration::from_secs(4));
-        assert_eq!(cell.full_at_micros(), whole.as_millis() * 1_000);
+        let at = |secs| now.plus(Duration::from_secs(secs));
+        assert_eq!(cell.resets(), at(4));
+        for (secs, used, share) in [
+            (1, 3, 1_000),
+            (2, 2, 667),
+            (3, 1, 334),
+            (4, 0, 0),
+            (9, 0, 0),
+        ] {
+            assert_eq!(cell.used(limit, at(secs)), used, "{secs}");
+            assert_eq!(cell.share(limit, at(secs)), share, "{secs}");
+        }
+        cell.charge(limit, at(1));
+        assert_eq!(cell.used(limit, at(1)), 4);
     }
 
     proptest! {

@@ -1,6 +1,7 @@
 //! The sites' side: Web Push (RFC 8030) over the mailbox. A 201 is answered after the commit and not
 //! before; nothing answered tells who the user is or whether anyone listens.
 
+mod cells;
 mod limits;
 mod message;
 mod push;

@@ -235,7 +235,7 @@ impl Inner {
                 // Of posts with one name the mailbox takes the one that reaches it first, whichever
                 // was counted.
                 match (&turn, accepted.repeated) {
-                    (Turn::Counted(_), true) => self.rates.refund(sender),
+                    (Turn::Counted(_), true) => self.rates.refund(sender, now),
                     (Turn::Repeat, false) => self.rates.charge(sender, now),
                     (Turn::Counted(_), false) | (Turn::Repeat, true) => {}
                 }

@@ -3,16 +3,54 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use belfry_protocol::problem::{PROBLEM_CONTENT_TYPE, Problem};
+use belfry_protocol::time::Timestamp;
 use belfry_store::directory::DirectoryError;
 use belfry_store::mailbox::Refusal;
+use serde::Serialize;
 
 /// Seconds after which an overloaded or draining server is asked again.
 pub const RETRY_SECS: u64 = 5;
 
+/// What a rate is counted by, as the caller may know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// The permission that is posted under.
+    Permission,
+    /// The site, by its VAPID key.
+    Site,
+    /// The network address of the sender.
+    Address,
+}
+
+/// The rate that a request went over, beside the problem.
+#[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
+pub struct Exceeded {
+    /// How many may come at once.
+    pub limit: u64,
+    /// How many of them are taken now.
+    pub used: u64,
+    /// When none will be; the next may come earlier, after `Retry-After`.
+    pub resets: Timestamp,
+    /// What is counted.
+    pub scope: Scope,
+}
+
+/// A problem with the rate that was exceeded.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct RateProblem {
+    /// What was wrong.
+    #[serde(flatten)]
+    pub problem: Problem,
+    /// Which rate.
+    #[serde(flatten)]
+    pub exceeded: Option<Exceeded>,
+}
+
 /// An error on its way to the caller.
 #[derive(Debug)]
 pub struct ApiError {
-    problem: Box<Problem>,
+    body: Box<RateProblem>,
     retry_after_secs: Option<u64>,
     authenticate: Option<&'static str>,
 }
@@ -22,7 +60,10 @@ impl ApiError {
     pub fn new(status: StatusCode, kind: &str, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("Error");
         Self {
-            problem: Box::new(Problem::new(status.as_u16(), kind, title, detail)),
+            body: Box::new(RateProblem {
+                problem: Problem::new(status.as_u16(), kind, title, detail),
+                exceeded: None,
+            }),
             retry_after_secs: None,
             authenticate: None,
         }
@@ -53,6 +94,13 @@ impl ApiError {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", detail).after(retry_after_secs)
     }
 
+    /// Adds which rate was exceeded, and how far.
+    #[must_use]
+    pub fn over(mut self, exceeded: Exceeded) -> Self {
+        self.body.exceeded = Some(exceeded);
+        self
+    }
+
     /// 503.
     pub fn unavailable() -> Self {
         Self::new(
@@ -65,13 +113,18 @@ impl ApiError {
 
     /// The last segment of the `type`, for a metric's label.
     pub fn kind(&self) -> &str {
-        self.problem.kind.rsplit('/').next().unwrap_or_default()
+        self.body
+            .problem
+            .kind
+            .rsplit('/')
+            .next()
+            .unwrap_or_default()
     }
 
     /// Names the field at fault.
     #[must_use]
     pub fn at(mut self, field: &str) -> Self {
-        self.problem.field = Some(field.to_owned());
+        self.body.problem.field = Some(field.to_owned());
         self
     }
 
@@ -92,9 +145,9 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let status =
-            StatusCode::from_u16(self.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = (status, axum::Json(&*self.problem)).into_response();
+        let status = StatusCode::from_u16(self.body.problem.status)
+            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, axum::Json(&*self.body)).into_response();
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,

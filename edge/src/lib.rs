@@ -10,5 +10,5 @@ pub mod layers;
 
 pub use address::{AddressKey, ClientAddress, TrustedProxies};
 pub use body::read_body;
-pub use error::ApiError;
+pub use error::{ApiError, Exceeded, RateProblem, Scope};
 pub use extract::{Path, Query};
