@@ -24,27 +24,35 @@ pub(crate) enum NotProven {
         "Authorization is `vapid t=…, k=…` (RFC 8292 §3); `WebPush` with Crypto-Key was a draft, update the library"
     )]
     Scheme,
+    #[error("Authorization is at most {HEADER_BYTES_MAX} bytes")]
+    Size,
     #[error("k is an uncompressed P-256 point, base64url")]
     Key,
-    #[error("t is an ES256 JSON Web Token")]
+    #[error("t is a JSON Web Token with the header {{\"typ\":\"JWT\",\"alg\":\"ES256\"}}")]
     Token,
     #[error("the token's signature is not by k")]
     Signature,
     #[error("the token's aud is the origin of this endpoint")]
     Audience,
-    #[error("the token's exp is in the future and at most 24 hours ahead")]
+    #[error("the token's exp is seconds since 1970, in the future and at most 24 hours ahead")]
     Expiry,
+    #[error("the token's sub is a mailto: or https: URL (RFC 8292 §2.1)")]
+    Subject,
 }
 
 #[derive(Deserialize)]
 struct Header {
     alg: String,
+    /// Extensions that must be understood (RFC 7515 §4.1.11); none is.
+    crit: Option<serde_json::Value>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
+#[serde(default)]
 struct Claims {
-    aud: String,
-    exp: serde_json::Number,
+    aud: serde_json::Value,
+    exp: serde_json::Value,
+    sub: serde_json::Value,
 }
 
 /// Checks the value of an Authorization header.
@@ -54,7 +62,7 @@ pub(crate) fn verify(
     now: Timestamp,
 ) -> Result<SiteKey, NotProven> {
     if header.len() > HEADER_BYTES_MAX {
-        return Err(NotProven::Scheme);
+        return Err(NotProven::Size);
     }
     let (scheme, parameters) = header.split_once(' ').ok_or(NotProven::Scheme)?;
     if !scheme.eq_ignore_ascii_case("vapid") {
@@ -63,11 +71,13 @@ pub(crate) fn verify(
     let parameter = |name: &str| {
         let mut found = parameters
             .split(',')
-            .filter_map(|part| part.trim().split_once('='));
-        let value = found
-            .find(|(key, _)| key.trim() == name)
-            .map(|(_, value)| value.trim().trim_matches('"'));
-        value.ok_or(NotProven::Scheme)
+            .filter_map(|part| part.trim().split_once('='))
+            .filter(|(key, _)| key.trim().eq_ignore_ascii_case(name));
+        // Each stands there once (RFC 9110 §11.2).
+        match (found.next(), found.next()) {
+            (Some((_, value)), None) => Ok(value.trim().trim_matches('"')),
+            _ => Err(NotProven::Scheme),
+        }
     };
     let (token, key) = (parameter("t")?, parameter("k")?);
     let key = decode(key).ok_or(NotProven::Key)?;
@@ -78,7 +88,7 @@ pub(crate) fn verify(
     let (signed, signature) = token.rsplit_once('.').ok_or(NotProven::Token)?;
     let (head, claims) = signed.split_once('.').ok_or(NotProven::Token)?;
     let head: Header = json(head)?;
-    if head.alg != "ES256" {
+    if head.alg != "ES256" || head.crit.is_some() {
         return Err(NotProven::Token);
     }
     let claims: Claims = json(claims)?;
@@ -88,28 +98,46 @@ pub(crate) fn verify(
     verifying
         .verify(signed.as_bytes(), &signature)
         .map_err(|_| NotProven::Signature)?;
-    let audience = origin(&claims.aud).ok_or(NotProven::Audience)?;
-    if !audiences.contains(&audience) {
-        return Err(NotProven::Audience);
-    }
-    let now = now.as_millis() / 1_000;
-    let expires = claims
-        .exp
-        .as_u64()
-        .or_else(|| claims.exp.as_f64().map(|seconds| seconds as u64));
-    let expires = expires.ok_or(NotProven::Token)?;
-    if expires <= now || expires > now.saturating_add(VALID_SECS_MAX) {
-        return Err(NotProven::Expiry);
-    }
+    claims.check(audiences, now)?;
     Ok(SiteKey(key))
 }
 
+impl Claims {
+    fn check(&self, audiences: &[String], now: Timestamp) -> Result<(), NotProven> {
+        let audience = self.aud.as_str().and_then(origin);
+        if !audience.is_some_and(|audience| audiences.contains(&audience)) {
+            return Err(NotProven::Audience);
+        }
+        let now = now.as_millis() / 1_000;
+        let exp = &self.exp;
+        let expires = exp
+            .as_u64()
+            .or_else(|| exp.as_f64().map(|secs| secs as u64));
+        if !expires.is_some_and(|at| at > now && at <= now.saturating_add(VALID_SECS_MAX)) {
+            return Err(NotProven::Expiry);
+        }
+        match &self.sub {
+            serde_json::Value::Null => Ok(()),
+            serde_json::Value::String(contact) if is_contact(contact) => Ok(()),
+            _ => Err(NotProven::Subject),
+        }
+    }
+}
+
+fn is_contact(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| match url.scheme() {
+        "mailto" => !url.path().is_empty(),
+        scheme => scheme == "https",
+    })
+}
+
 /// The origin that a URL consists of (RFC 6454 §6.2), so that `https://Push.Example:443/` is
-/// `https://push.example`; nothing for one with a path, a query or a user.
+/// `https://push.example`; nothing for one with a path, a query, a fragment or a user.
 fn origin(text: &str) -> Option<String> {
     let url = Url::parse(text).ok()?;
-    let bare = url.path() == "/" && url.query().is_none() && url.username().is_empty();
-    (bare && url.origin().is_tuple()).then(|| url.origin().ascii_serialization())
+    let nobody = url.username().is_empty() && url.password().is_none();
+    let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    (bare && nobody && url.origin().is_tuple()).then(|| url.origin().ascii_serialization())
 }
 
 /// The audiences that name this server, from its public URLs, which may have a path.
@@ -136,20 +164,25 @@ mod tests {
 
     const NOW: u64 = 1_800_000_000;
 
-    fn header(claims: &str, alg: &str) -> String {
-        let signing = SigningKey::from_slice(&[7; 32]).expect("a key");
+    fn signed_by(key: u8, claims: &str, head: &str) -> String {
+        let signing = SigningKey::from_slice(&[key; 32]).expect("a key");
         let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
-        let signed = format!(
-            "{}.{}",
-            part(&format!(r#"{{"typ":"JWT","alg":"{alg}"}}"#)),
-            part(claims)
-        );
+        let signed = format!("{}.{}", part(head), part(claims));
         let signature: Signature = signing.sign(signed.as_bytes());
-        let key = URL_SAFE_NO_PAD.encode(signing.verifying_key().to_encoded_point(false));
-        format!(
-            "vapid t={signed}.{}, k={key}",
-            URL_SAFE_NO_PAD.encode(signature.to_bytes())
-        )
+        let signature = URL_SAFE_NO_PAD.encode(signature.to_bytes());
+        format!("vapid t={signed}.{signature}, k={}", public(key, false))
+    }
+
+    fn public(key: u8, compressed: bool) -> String {
+        let signing = SigningKey::from_slice(&[key; 32]).expect("a key");
+        let point = signing.verifying_key().to_encoded_point(compressed);
+        URL_SAFE_NO_PAD.encode(point)
+    }
+
+    const ES256: &str = r#"{"typ":"JWT","alg":"ES256"}"#;
+
+    fn with(claims: &str) -> String {
+        signed_by(7, claims, ES256)
     }
 
     fn check(header: &str, expected: Result<(), NotProven>) {
@@ -159,48 +192,160 @@ mod tests {
         assert_eq!(result.map(|_| ()), expected, "{header}");
     }
 
+    fn good() -> String {
+        with(&format!(
+            r#"{{"aud":"https://push.example","exp":{}}}"#,
+            NOW + 60
+        ))
+    }
+
     #[test]
-    fn tokens_prove_who_posts_here_and_now() {
-        let claims =
-            |aud: &str, exp: u64| format!(r#"{{"aud":"{aud}","exp":{exp},"sub":"mailto:a@b"}}"#);
-        let good = header(&claims("https://push.example", NOW + 60), "ES256");
+    fn the_audience_is_an_origin_of_this_server() {
+        let aud = |aud: &str, expected| {
+            check(
+                &with(&format!(r#"{{"aud":{aud},"exp":{}}}"#, NOW + 60)),
+                expected,
+            );
+        };
+        aud(r#""https://push.example""#, Ok(()));
+        aud(r#""https://push.example/""#, Ok(()));
+        aud(r#""https://push.example:443""#, Ok(()));
+        aud(r#""HTTPS://Push.EXAMPLE""#, Ok(()));
+        aud(r#""http://old.example:8080""#, Ok(()));
+        for wrong in [
+            r#""https://other.example""#,
+            r#""http://push.example""#,
+            r#""https://push.example:8443""#,
+            r#""http://old.example""#,
+            r#""https://push.example/base""#,
+            r#""https://push.example/?q""#,
+            r#""https://push.example/#f""#,
+            r#""https://me@push.example""#,
+            r#""https://:pw@push.example""#,
+            r#""push.example""#,
+            r#""""#,
+            r#"["https://push.example"]"#,
+            "7",
+            "null",
+        ] {
+            aud(wrong, Err(NotProven::Audience));
+        }
+        check(&with("{}"), Err(NotProven::Audience));
+    }
+
+    #[test]
+    fn a_token_is_good_for_a_day_at_most() {
+        let exp = |exp: &str, expected| {
+            check(
+                &with(&format!(r#"{{"aud":"https://push.example","exp":{exp}}}"#)),
+                expected,
+            );
+        };
+        exp(&(NOW + 1).to_string(), Ok(()));
+        exp(&(NOW + 86_400).to_string(), Ok(()));
+        exp(&format!("{}.5", NOW + 60), Ok(()));
+        for wrong in [
+            NOW.to_string(),
+            (NOW - 60).to_string(),
+            (NOW + 86_401).to_string(),
+            ((NOW + 60) * 1_000).to_string(),
+            "-1".to_owned(),
+            "0".to_owned(),
+            "1e300".to_owned(),
+            "18446744073709551615".to_owned(),
+            format!(r#""{}""#, NOW + 60),
+            "null".to_owned(),
+        ] {
+            exp(&wrong, Err(NotProven::Expiry));
+        }
+        let never = with(r#"{"aud":"https://push.example"}"#);
+        check(&never, Err(NotProven::Expiry));
+    }
+
+    #[test]
+    fn whom_to_write_to_is_a_contact_where_it_stands() {
+        let sub = |sub: &str, expected| {
+            let claims = format!(
+                r#"{{"aud":"https://push.example","exp":{},"sub":{sub}}}"#,
+                NOW + 60
+            );
+            check(&with(&claims), expected);
+        };
+        sub(r#""mailto:ops@news.example""#, Ok(()));
+        sub(r#""https://news.example/contact""#, Ok(()));
+        sub("null", Ok(()));
+        for wrong in [
+            r#""""#,
+            r#""ops@news.example""#,
+            r#""mailto:""#,
+            r#""http://news.example""#,
+            r#""tel:123""#,
+            "7",
+            "[]",
+        ] {
+            sub(wrong, Err(NotProven::Subject));
+        }
+    }
+
+    #[test]
+    fn only_an_es256_signature_by_the_named_key_proves() {
+        let claims = format!(r#"{{"aud":"https://push.example","exp":{}}}"#, NOW + 60);
+        for head in [
+            r#"{"typ":"JWT","alg":"none"}"#,
+            r#"{"typ":"JWT","alg":"HS256"}"#,
+            r#"{"typ":"JWT","alg":"es256"}"#,
+            r#"{"typ":"JWT"}"#,
+            r#"{"typ":"JWT","alg":"ES256","crit":["b64"]}"#,
+            "[]",
+            "",
+        ] {
+            check(&signed_by(7, &claims, head), Err(NotProven::Token));
+        }
+        check(&with("[7"), Err(NotProven::Token));
+        let good = good();
+        let (token, key) = good.split_once(", k=").expect("a key");
+        let (signed, _) = token.rsplit_once('.').expect("a signature");
+        check(&format!("{signed}., k={key}"), Err(NotProven::Token));
+        check(&format!("{signed}.AAAA, k={key}"), Err(NotProven::Token));
+        check(&format!("{signed}, k={key}"), Err(NotProven::Token));
+        for (key, error) in [
+            (public(8, false), NotProven::Signature),
+            (public(7, true), NotProven::Key),
+            (URL_SAFE_NO_PAD.encode([4; 65]), NotProven::Key),
+            (URL_SAFE_NO_PAD.encode([0; 65]), NotProven::Key),
+            ("AAAA".to_owned(), NotProven::Key),
+            ("!".to_owned(), NotProven::Key),
+            (String::new(), NotProven::Key),
+        ] {
+            check(&format!("{token}, k={key}"), Err(error));
+        }
+    }
+
+    #[test]
+    fn the_header_is_vapid_with_t_and_k_once_each() {
+        let good = good();
         check(&good, Ok(()));
         check(&good.replace(", k=", ",k="), Ok(()));
-        check(&good.replace("vapid ", "VAPID "), Ok(()));
-        check(
-            &header(&claims("https://push.example/", NOW + 60), "ES256"),
-            Ok(()),
-        );
-        check(
-            &header(&claims("https://other.example", NOW + 60), "ES256"),
-            Err(NotProven::Audience),
-        );
-        check(
-            &header(&claims("https://push.example", NOW), "ES256"),
-            Err(NotProven::Expiry),
-        );
-        check(
-            &header(&claims("https://push.example", NOW + 86_401), "ES256"),
-            Err(NotProven::Expiry),
-        );
-        check(
-            &header(&claims("https://push.example", NOW + 86_400), "ES256"),
-            Ok(()),
-        );
-        check(
-            &header(&claims("https://push.example", NOW + 60), "none"),
-            Err(NotProven::Token),
-        );
-        check(&header("{}", "ES256"), Err(NotProven::Token));
-        let (_, key) = good.split_once("k=").expect("a key");
-        check(&good.replace(key, "AAAA"), Err(NotProven::Key));
-        let other = SigningKey::from_slice(&[8; 32]).expect("a key");
-        let other = URL_SAFE_NO_PAD.encode(other.verifying_key().to_encoded_point(false));
-        check(&good.replace(key, &other), Err(NotProven::Signature));
-        check("Bearer x", Err(NotProven::Scheme));
-        check("vapid", Err(NotProven::Scheme));
-        check("vapid t=a.b.c", Err(NotProven::Scheme));
-        check("WebPush a.b.c", Err(NotProven::Scheme));
+        check(&good.replace(", k=", " , K = "), Ok(()));
+        check(&good.replace("vapid ", "VAPID  "), Ok(()));
+        let (token, key) = good.split_once(", ").expect("a key");
+        let turned = format!("vapid {key}, {}", token.trim_start_matches("vapid "));
+        check(&turned, Ok(()));
+        check(&format!("{good}, v=1"), Ok(()));
+        let long = format!("{good}, v={}", "1".repeat(HEADER_BYTES_MAX));
+        check(&long, Err(NotProven::Size));
+        for wrong in [
+            "",
+            "Bearer x",
+            "vapid",
+            "vapid t=a.b.c",
+            "WebPush a.b.c",
+            &format!("{good}, {key}"),
+            &format!("{good}, t=a.b.c"),
+            token,
+        ] {
+            check(wrong, Err(NotProven::Scheme));
+        }
     }
 
     proptest! {
