@@ -284,7 +284,10 @@ macro_rules! holds_for {
             what_follows_a_revocation_in_its_batch_is_refused
             a_full_private_space_refuses_or_drops_its_oldest
             what_may_not_wait_is_judged_but_never_stored
+            history_is_kept_for_its_time
+            a_session_outlives_its_connection_as_long_as_allowed
             a_full_mailbox_gives_up_the_oldest_and_says_so
+            bytes_count_as_entries_do
             private_messages_take_no_room_from_history
             retained_messages_are_kept_replaced_and_removed
             a_packet_sent_twice_is_stored_once
@@ -296,7 +299,7 @@ macro_rules! holds_for {
 
         proptest::proptest! {
             #![proptest_config(proptest::prelude::ProptestConfig {
-                cases: 64,
+                cases: 96,
                 failure_persistence: None,
                 ..Default::default()
             })]

@@ -12,7 +12,9 @@ pub(in crate::mailbox) enum Step {
     Withdraw(u64),
     Open(u8, bool),
     Close(u8),
+    Acknowledge(u8, u64),
     Subscribe(u8, u8),
+    Lower(u8, u8),
     Unsubscribe(u8, u8),
     Revoke(u8),
     Pass(u64),
@@ -22,17 +24,19 @@ pub(in crate::mailbox) enum Step {
 
 /// Any walk.
 pub(in crate::mailbox) fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let device = || 1u8..=3;
+    let device = || 1u8..=2;
     let step = prop_oneof![
-        8 => (1u8..=3, proptest::option::of(0u8..2), 100u64..3_000).prop_map(|(p, c, t)| Step::Accept(p, c, t)),
+        8 => (1u8..=2, proptest::option::of(0u8..2), 100u64..3_000).prop_map(|(p, c, t)| Step::Accept(p, c, t)),
         6 => (device(), proptest::collection::vec(1u64..20, 1..4)).prop_map(|(d, s)| Step::Settle(d, s)),
         1 => (1u64..20).prop_map(Step::Seen),
         1 => (1u64..20).prop_map(Step::Withdraw),
         4 => (device(), proptest::bool::weighted(0.2)).prop_map(|(d, c)| Step::Open(d, c)),
         2 => device().prop_map(Step::Close),
-        4 => (device(), 0u8..=3).prop_map(|(d, f)| Step::Subscribe(d, f)),
-        1 => (device(), 0u8..=3).prop_map(|(d, f)| Step::Unsubscribe(d, f)),
-        1 => (2u8..=3).prop_map(Step::Revoke),
+        4 => (device(), 0u8..=2).prop_map(|(d, f)| Step::Subscribe(d, f)),
+        1 => (device(), 0u8..=2).prop_map(|(d, f)| Step::Unsubscribe(d, f)),
+        3 => (device(), 0u8..=2).prop_map(|(d, f)| Step::Lower(d, f)),
+        2 => (device(), 1u64..20).prop_map(|(d, s)| Step::Acknowledge(d, s)),
+        1 => Just(Step::Revoke(2)),
         2 => (1u64..700).prop_map(Step::Pass),
         1 => Just(Step::Prune),
         2 => Just(Step::Reopen),
@@ -143,6 +147,24 @@ pub(in crate::mailbox) async fn walk<E: Engine>(steps: Vec<Step>) {
                         .extend(seqs.iter().filter(|seq| owed.contains(seq)));
                 }
             }
+            Step::Acknowledge(number, seq) => {
+                let Some(id) = model.at(seq).map(|entry| entry.id) else {
+                    continue;
+                };
+                let command = Command::Acknowledge {
+                    user: USER,
+                    device: device(number),
+                    ids: vec![id],
+                };
+                let known = model.sessions.contains_key(&number);
+                assert_eq!(trial.ask(command).await.is_ok(), known);
+                if let Some(row) = model.sessions.get(&number)
+                    && model.owed(row, now).contains(&seq)
+                {
+                    let row = model.sessions.get_mut(&number).unwrap();
+                    row.settled.insert(seq);
+                }
+            }
             Step::Seen(seq) => {
                 if let Some(entry) = model.at(seq) {
                     entry.seen |= !entry.gone;
@@ -186,6 +208,23 @@ pub(in crate::mailbox) async fn walk<E: Engine>(steps: Vec<Step>) {
                     row.starts.entry(which).or_insert(head);
                 }
             }
+            Step::Lower(number, which) => {
+                let at_most_once = SubscriptionOptions {
+                    at_least_once: false,
+                    ..at_least_once(false)
+                };
+                let command = Command::Subscribe {
+                    user: USER,
+                    device: device(number),
+                    filters: vec![(filter(which), at_most_once)],
+                };
+                let answer = trial.ask(command).await;
+                let row = model.sessions.get_mut(&number);
+                assert_eq!(answer.is_ok(), row.is_some());
+                if let Some(row) = row {
+                    row.starts.remove(&which);
+                }
+            }
             Step::Unsubscribe(number, which) => {
                 let command = Command::Unsubscribe {
                     user: USER,
@@ -227,7 +266,7 @@ pub(in crate::mailbox) async fn walk<E: Engine>(steps: Vec<Step>) {
         model
             .sessions
             .retain(|_, row| row.ends.is_none_or(|at| at > now));
-        for number in 1..=3 {
+        for number in 1..=2 {
             let wanted = model.sessions.get(&number);
             let wanted = wanted.map(|row| model.owed(row, now));
             let found = trial.owed(number).await;

@@ -77,6 +77,33 @@ pub(in crate::mailbox) async fn a_permission_holds_a_quarter_at_most<E: Engine>(
     assert_eq!(trial.owed(1).await.unwrap(), [1, 4, 5]);
 }
 
+pub(in crate::mailbox) async fn bytes_count_as_entries_do<E: Engine>() {
+    let limits = MailboxLimits {
+        bytes: 400,
+        ..MailboxLimits::default()
+    };
+    let mut trial = Trial::<E>::new(limits).await;
+    for number in 1..=6 {
+        trial.set_permission(number).await.unwrap();
+    }
+    trial.connect(1, &Filter::Notifications).await;
+    // A hundred are a permission's quarter.
+    for (number, bytes, owed) in [
+        (1, 50, vec![1]),
+        (1, 50, vec![1, 2]),
+        (1, 1, vec![2, 3]),
+        (2, 100, vec![2, 3, 4]),
+        (3, 100, vec![2, 3, 4, 5]),
+        (4, 100, vec![2, 3, 4, 5, 6]),
+        (5, 49, vec![2, 3, 4, 5, 6, 7]),
+        (6, 1, vec![3, 4, 5, 6, 7, 8]),
+    ] {
+        let accept = trial.accept(number, None, EXPIRY, bytes);
+        trial.send(accept).await.unwrap();
+        assert_eq!(trial.owed(1).await.unwrap(), owed);
+    }
+}
+
 pub(in crate::mailbox) async fn a_full_private_space_refuses_or_drops_its_oldest<E: Engine>() {
     let mut trial = Trial::<E>::new(small()).await;
     trial.permit().await;

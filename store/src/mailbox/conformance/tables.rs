@@ -348,3 +348,68 @@ pub(in crate::mailbox) async fn what_may_not_wait_is_judged_but_never_stored<E: 
     trial.ask(revoke).await.unwrap();
     assert_eq!(trial.send(later).await, Err(Refusal::Revoked));
 }
+
+pub(in crate::mailbox) async fn history_is_kept_for_its_time<E: Engine>() {
+    let limits = MailboxLimits {
+        history: Duration::from_secs(60),
+        ..MailboxLimits::default()
+    };
+    let mut trial = Trial::<E>::new(limits).await;
+    trial.permit().await;
+    trial.connect(1, &Filter::Notifications).await;
+    let seen = trial.post(1, None).await.id;
+    for _ in 2..=3 {
+        trial.post(1, None).await;
+    }
+    let (user, ids) = (USER, vec![seen]);
+    trial.ask(Command::Seen { user, ids }).await.unwrap();
+    trial.pass(Duration::from_secs(10));
+    trial.settle(1, &[2]).await.unwrap();
+    for (secs, kept) in [(49, vec![1, 2, 3]), (1, vec![2, 3]), (10, vec![3])] {
+        trial.pass(Duration::from_secs(secs));
+        trial.reopen().await;
+        trial.prune().await;
+        assert_eq!(trial.history().await, kept);
+    }
+    assert_eq!(
+        trial.owed(1).await.unwrap(),
+        [3],
+        "what is owed is not history"
+    );
+}
+
+pub(in crate::mailbox) async fn a_session_outlives_its_connection_as_long_as_allowed<E: Engine>() {
+    let limits = MailboxLimits {
+        session_expiry_max: Duration::from_secs(60),
+        ..MailboxLimits::default()
+    };
+    for (asked, passed, stays) in [
+        (30, 29, true),
+        (30, 30, false),
+        (90, 59, true),
+        (90, 60, false),
+        (0, 0, false),
+    ] {
+        let mut trial = Trial::<E>::new(limits.clone()).await;
+        trial.permit().await;
+        trial.connect(1, &Filter::Notifications).await;
+        trial.pass(Duration::from_secs(3_600));
+        assert!(trial.owed(1).await.is_some(), "connected");
+        let close = Command::CloseSession {
+            user: USER,
+            device: device(1),
+            expiry: Duration::from_secs(asked),
+        };
+        trial.ask(close).await.unwrap();
+        trial.post(1, None).await;
+        trial.pass(Duration::from_secs(passed));
+        let owed = stays.then(|| vec![1]);
+        assert_eq!(trial.owed(1).await, owed, "{asked} after {passed}");
+        trial.reopen().await;
+        assert_eq!(
+            trial.owed(1).await,
+            owed,
+            "{asked} after {passed}, reopened"
+        );
+    }
+}
