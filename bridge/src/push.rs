@@ -152,8 +152,8 @@ fn header<T: FromStr<Err = belfry_protocol::push::InvalidHeader>>(
     let text = value
         .to_str()
         .map_err(|_| ApiError::malformed(name, format!("{name} is ASCII")))?;
-    text.trim()
-        .parse()
+    // White space around a value is HTTP's and gone by now (RFC 9110 §5.5).
+    text.parse()
         .map(Some)
         .map_err(|error: T::Err| ApiError::malformed(name, error.to_string()))
 }
@@ -165,17 +165,14 @@ fn encoding(headers: &HeaderMap) -> Result<ContentEncoding, ApiError> {
         (Some(only), None) => only.to_str().ok(),
         _ => None,
     };
-    value
-        .and_then(|value| value.trim().parse().ok())
-        .ok_or_else(|| {
-            let remedy = if value.is_some_and(|value| value.eq_ignore_ascii_case("aesgcm")) {
-                "aesgcm was a draft; set the library to aes128gcm (RFC 8291)"
-            } else {
-                "Content-Encoding is aes128gcm (RFC 8291) or crypto-box: the body is encrypted"
-            };
-            ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoding", remedy)
-                .at("Content-Encoding")
-        })
+    value.and_then(|value| value.parse().ok()).ok_or_else(|| {
+        let remedy = if value.is_some_and(|value| value.eq_ignore_ascii_case("aesgcm")) {
+            "aesgcm was a draft; set the library to aes128gcm (RFC 8291)"
+        } else {
+            "Content-Encoding is aes128gcm (RFC 8291) or crypto-box: the body is encrypted"
+        };
+        ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoding", remedy).at("Content-Encoding")
+    })
 }
 
 impl Inner {
