@@ -10,6 +10,7 @@ use serde_json::json;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const CONFIG: &str = include_str!("../deploy/nginx.conf");
@@ -92,6 +93,17 @@ impl Nginx {
             .stderr(stderr)
             .status();
         status.expect("it runs").success()
+    }
+
+    /// Gone when this returns, with its log written: a worker writes the line of an answer after it,
+    /// but before it looks at signals.
+    fn stop(&self) {
+        assert!(self.run(&["-s", "stop"]));
+        let given_up = Instant::now() + PATIENCE;
+        while self.folder.path().join("nginx.pid").exists() {
+            assert!(Instant::now() < given_up, "nginx ends");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     fn read(&self, name: &str) -> String {
@@ -191,9 +203,14 @@ async fn sites_and_devices_reach_the_server_and_no_secret_is_logged() {
         "what a client claims of its address is not believed"
     );
 
+    for (path, status) in [("/healthz", 200), ("/metrics", 404)] {
+        let answer = http.get(format!("{public}{path}")).send().await;
+        assert_eq!(answer.expect("an answer").status(), status, "{path}");
+    }
     let plain = format!("http://127.0.0.1:{}/push/secret-of-nobody", ports.http);
     let redirected = http.get(plain).send().await.expect("an answer");
     assert_eq!(redirected.status(), 301);
+    nginx.stop();
     let log = nginx.read("access.log");
     assert!(log.contains("\"POST /push/-\" 201"), "{log}");
     assert!(log.contains("\"GET /push/-\" 301"), "{log}");
