@@ -8,6 +8,7 @@ mod a_notification_arrives;
 mod behind_nginx;
 mod created_means_synced;
 mod data_is_private;
+mod encryption_as_documented;
 mod foreign_devices;
 mod foreign_senders;
 mod kill_nine_loses_nothing;
