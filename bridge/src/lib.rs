@@ -17,6 +17,7 @@ use belfry_protocol::time::Timestamp;
 use belfry_store::directory::Directory;
 use belfry_store::mailbox::embedded::EmbeddedMailbox;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// What the bridge is told at its start.
@@ -47,6 +48,7 @@ struct Inner {
     uses: push::Uses,
     /// The origins that a VAPID token may name.
     audiences: Vec<String>,
+    draining: AtomicBool,
     settings: Settings,
 }
 
@@ -73,8 +75,14 @@ impl Bridge {
             under_way,
             uses,
             audiences,
+            draining: AtomicBool::new(false),
             settings,
         }))
+    }
+
+    /// From now on whatever comes anew is told to come back (503); what is under way ends as it would.
+    pub fn drain(&self) {
+        self.0.draining.store(true, Ordering::Relaxed);
     }
 
     /// Writes how often each permission was used since the last time: the counts that the user sees.

@@ -22,6 +22,7 @@ use belfry_store::mailbox::command::Idempotency;
 use belfry_store::mailbox::{Accept, Accepted, Command, Mailbox as _, Outcome, Refusal};
 use std::collections::HashMap;
 use std::str::FromStr;
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -71,11 +72,9 @@ async fn push(
     secret: Result<Path<String>, ApiError>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let answer = match secret {
-        Ok(Path(secret)) => bridge.0.push(&secret, request).await,
-        // What is no text is as unknown as any other, and answered alike.
-        Err(_) => Err(no_endpoint()),
-    };
+    // What is no text is as unknown as any other, and answered alike.
+    let secret = secret.map_or_else(|_| String::new(), |Path(secret)| secret);
+    let answer = bridge.0.push(&secret, request).await;
     if let Err(error) = &answer {
         metrics::counter!("belfry_refused_total", "reason" => error.kind().to_owned()).increment(1);
     }
@@ -95,6 +94,7 @@ async fn withdraw(
     State(bridge): State<Bridge>,
     message: Result<Path<String>, ApiError>,
 ) -> Result<StatusCode, ApiError> {
+    bridge.0.not_draining()?;
     let now = (bridge.0.clock)();
     let message = message.ok();
     let message = message.and_then(|Path(message)| bridge.0.sealing.open(&message));
@@ -177,6 +177,7 @@ fn encoding(headers: &HeaderMap) -> Result<ContentEncoding, ApiError> {
 
 impl Inner {
     async fn push(&self, secret: &str, request: Request) -> Result<Response, ApiError> {
+        self.not_draining()?;
         let endpoint = self.endpoint(secret).await?;
         let (parts, body) = request.into_parts();
         let headers = Headers::read(&parts.headers)?;
@@ -348,6 +349,13 @@ impl Inner {
             (HeaderName::from_static("ttl"), HeaderValue::from(ttl)),
         ];
         Ok((StatusCode::CREATED, headers).into_response())
+    }
+
+    fn not_draining(&self) -> Result<(), ApiError> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Err(ApiError::unavailable());
+        }
+        Ok(())
     }
 
     async fn command(&self, command: Command) -> Result<Outcome, ApiError> {

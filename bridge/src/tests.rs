@@ -14,9 +14,10 @@ use belfry_store::directory::{NewPermission, Permission, PermissionState};
 use belfry_store::mailbox::{Command, Commit, HistoryRange, Mailbox as _, MailboxLimits, Seq};
 use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::{Signature, SigningKey};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use tower::ServiceExt as _;
 
+mod draining;
 mod faults;
 mod limits;
 mod pages;
@@ -30,6 +31,7 @@ const UNPROVEN: u32 = 10;
 const SITE_PER_SECOND: u32 = 16;
 
 struct Site {
+    bridge: Bridge,
     router: Router,
     directory: Directory,
     mailbox: Arc<EmbeddedMailbox>,
@@ -151,9 +153,10 @@ impl Site {
             .create_account(user(), "ada", "x", Timestamp::from_millis(START))
             .await
             .unwrap();
-        let (router, _) = router(bridge).split_for_parts();
+        let (router, _) = router(bridge.clone()).split_for_parts();
         let router = belfry_edge::layers::finish(router);
         let site = Self {
+            bridge,
             router,
             directory,
             mailbox,
