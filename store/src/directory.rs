@@ -21,7 +21,10 @@ use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
+use std::hash::Hash;
 use std::str::FromStr as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Connections to the database. SQLite has one writer at a time anyway.
@@ -63,7 +66,13 @@ pub struct Directory {
     pool: Pool,
     endpoints: Cache<SecretHash, Endpoint>,
     device_passwords: Cache<(UserId, DeviceId), SecretHash>,
+    /// Counts what was changed under the caches.
+    changes: Arc<AtomicU64>,
 }
+
+/// A point in time, by what was changed under the caches before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Moment(u64);
 
 /// Runs one statement on whichever database it is; both take the same text.
 macro_rules! execute {
@@ -130,7 +139,31 @@ impl Directory {
             pool,
             endpoints: Cache::new(CACHED_MAX),
             device_passwords: Cache::new(CACHED_MAX),
+            changes: Arc::default(),
         })
+    }
+
+    /// To be asked before a row is read that is to be cached.
+    fn moment(&self) -> Moment {
+        Moment(self.changes.load(Ordering::SeqCst))
+    }
+
+    /// Notes that rows have changed, before they are taken out of the caches: a look-up that had read
+    /// one by then takes it out again itself.
+    fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Caches what a look-up read after this moment.
+    async fn remember<K, V>(&self, cache: &Cache<K, V>, key: K, value: V, since: Moment)
+    where
+        K: Copy + Eq + Hash + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+    {
+        cache.insert(key, value).await;
+        if self.moment() != since {
+            cache.invalidate(&key).await;
+        }
     }
 
     /// Ends the connections.

@@ -156,6 +156,7 @@ impl Directory {
         execute!(self, "DELETE FROM keyrings WHERE user_id = $1", bytes)?;
         execute!(self, "DELETE FROM keyring_wraps WHERE user_id = $1", bytes)?;
         execute!(self, "DELETE FROM accounts WHERE user_id = $1", bytes)?;
+        self.changed();
         self.endpoints.invalidate_all();
         self.device_passwords.invalidate_all();
         Ok(())

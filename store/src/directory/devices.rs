@@ -145,6 +145,7 @@ impl Directory {
         if let Some(known) = self.device_passwords.get(&(user, device)).await {
             return Ok(known == presented);
         }
+        let since = self.moment();
         let row = fetch!(
             self,
             fetch_optional,
@@ -157,7 +158,8 @@ impl Directory {
             return Ok(false);
         };
         let known = hash(known)?;
-        self.device_passwords.insert((user, device), known).await;
+        self.remember(&self.device_passwords, (user, device), known, since)
+            .await;
         Ok(known == presented)
     }
 
@@ -233,6 +235,7 @@ impl Directory {
             user_bytes,
             bytes
         )?;
+        self.changed();
         self.device_passwords.invalidate(&(user, device)).await;
         execute!(
             self,

@@ -145,6 +145,7 @@ impl Directory {
             return Ok(Some(known));
         }
         type Row = (Vec<u8>, Vec<u8>, String, i64, Option<Vec<u8>>, i64);
+        let since = self.moment();
         let row = fetch!(
             self,
             fetch_optional,
@@ -164,7 +165,8 @@ impl Directory {
             application_server_key,
             receipts: receipts != 0,
         };
-        self.endpoints.insert(secret, endpoint.clone()).await;
+        self.remember(&self.endpoints, secret, endpoint.clone(), since)
+            .await;
         Ok(Some(endpoint))
     }
 
@@ -332,6 +334,7 @@ impl Directory {
             &permission.as_bytes()[..]
         )?;
         if let Some((endpoint,)) = row {
+            self.changed();
             self.endpoints.invalidate(&super::hash(endpoint)?).await;
         }
         Ok(())

@@ -199,7 +199,13 @@ async fn devices(directory: &Directory) {
         (renamed.name.as_str(), renamed.last_seen),
         ("phone", Some(now()))
     );
+    // A look-up reads the password, the device is removed, and only then does it cache what it read.
+    let (since, key) = (directory.moment(), (user(), device.id));
     assert!(directory.delete_device(user(), device.id).await.unwrap());
+    let read = SecretHash::of(b"password");
+    directory
+        .remember(&directory.device_passwords, key, read, since)
+        .await;
     assert!(
         !verify(b"password").await,
         "a removed device's password is not remembered"
