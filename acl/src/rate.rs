@@ -87,6 +87,12 @@ impl Cell {
         u64::try_from(taken.div_ceil(whole)).unwrap_or(u64::MAX)
     }
 
+    /// Microseconds since the epoch from which on forgetting it changes nothing: the later, the more
+    /// was counted lately.
+    pub fn full_at_micros(&self) -> u64 {
+        self.full_at_micros
+    }
+
     /// When the allowance is whole again, to the millisecond above.
     pub fn resets(&self) -> Timestamp {
         Timestamp::from_millis(self.full_at_micros.div_ceil(1_000))
