@@ -8,10 +8,11 @@ use crate::{Bridge, Inner};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use belfry_edge::{ApiError, ClientAddress, Path, read_body};
+use belfry_edge::{ApiError, ClientAddress, Path, RateProblem, read_body};
 use belfry_protocol::body::check_structure;
 use belfry_protocol::envelope::Envelope;
 use belfry_protocol::id::{NotificationId, PermissionId, UserId};
+use belfry_protocol::problem::Problem;
 use belfry_protocol::push::{
     BODY_BYTES_MAX, CollapseKey, ContentEncoding, IdempotencyKey, Ttl, Urgency,
 };
@@ -45,27 +46,37 @@ pub fn router(bridge: Bridge) -> OpenApiRouter {
     post, path = "/push/{secret}", tag = "Publishing",
     params(
         ("secret" = String, Path, description = "The endpoint that the user gave the site"),
-        ("TTL" = u32, Header, description = "Seconds that it may wait; capped"),
-        ("Content-Encoding" = ContentEncoding, Header, description = "How the body is encrypted"),
-        ("Urgency" = Option<Urgency>, Header, description = "RFC 8030 §5.3"),
-        ("Topic" = Option<String>, Header, description = "Replaces one still owed with the same topic"),
-        ("Authorization" = Option<String>, Header, description = "`vapid t=…, k=…` (RFC 8292)"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Repeats the first answer for a day"),
+        ("TTL" = u32, Header, description = "Seconds that it may wait (RFC 8030 §5.2); capped. 0: once, to devices connected now, never stored"),
+        ("Content-Encoding" = ContentEncoding, Header, description = "How the body is encrypted: aes128gcm is RFC 8291"),
+        ("Urgency" = Option<Urgency>, Header, description = "RFC 8030 §5.3; normal if not given"),
+        ("Topic" = Option<String>, Header, description = "Replaces one of the same topic that still waits (RFC 8030 §5.4)", min_length = 1, max_length = 32, pattern = "^[A-Za-z0-9_-]+$"),
+        ("Authorization" = Option<String>, Header, description = "`vapid t=…, k=…` (RFC 8292): required by some endpoints, verified wherever it stands"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key and body within a day have the first answer again and cost nothing", min_length = 1, max_length = 64, pattern = "^[!-~]+$"),
     ),
-    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    request_body(content_type = "application/octet-stream", description = "1 to 4096 encrypted bytes, of whatever Content-Type"),
     responses(
-        (status = 201, description = "Stored", headers(("Location" = String), ("TTL" = u32))),
-        (status = 400, description = "A malformed header or body", body = belfry_protocol::problem::Problem),
-        (status = 401, description = "The permission asks for VAPID", body = belfry_protocol::problem::Problem),
-        (status = 403, description = "Another key, or a blocked site", body = belfry_protocol::problem::Problem),
-        (status = 404, description = "No such endpoint", body = belfry_protocol::problem::Problem),
-        (status = 410, description = "Revoked", body = belfry_protocol::problem::Problem),
-        (status = 413, description = "More than 4096 bytes", body = belfry_protocol::problem::Problem),
-        (status = 415, description = "Not encrypted as it must be", body = belfry_protocol::problem::Problem),
-        (status = 422, description = "The idempotency key had another body", body = belfry_protocol::problem::Problem),
-        (status = 429, description = "Too many", body = belfry_protocol::problem::Problem),
-        (status = 503, description = "Try again", body = belfry_protocol::problem::Problem),
-    )
+        (status = 201, description = "It is on stable storage, or, with TTL: 0, on its way", headers(
+            ("Location" = String, description = "The message's URL, for DELETE"),
+            ("TTL" = u32, description = "The seconds in force"),
+        )),
+        (status = 400, description = "A malformed header or body, or a header given twice", body = Problem),
+        (status = 401, description = "The endpoint asks for VAPID, or Authorization is something else", body = Problem),
+        (status = 403, description = "The token does not prove the right key, or the site is blocked", body = Problem),
+        (status = 404, description = "No such endpoint: drop the subscription", body = Problem),
+        (status = 405, description = "Endpoints take POST alone", body = Problem, headers(("Allow" = String))),
+        (status = 408, description = "The body did not come in time", body = Problem),
+        (status = 410, description = "The user revoked it: drop the subscription", body = Problem),
+        (status = 413, description = "More than 4096 bytes", body = Problem),
+        (status = 415, description = "Not one of the two encodings", body = Problem),
+        (status = 422, description = "The idempotency key had another body", body = Problem),
+        (status = 429, description = "Over a rate", body = RateProblem, headers(
+            ("Retry-After" = u64, description = "Seconds until the next may come"),
+        )),
+        (status = 503, description = "It cannot be stored now; nothing was", body = Problem, headers(
+            ("Retry-After" = u64, description = "Seconds to wait"),
+        )),
+    ),
+    security((), ("vapid" = [])),
 )]
 async fn push(
     State(bridge): State<Bridge>,
@@ -86,9 +97,14 @@ async fn push(
     delete, path = "/push/message/{message}", tag = "Publishing",
     params(("message" = String, Path, description = "The last part of the message URL")),
     responses(
-        (status = 204, description = "Withdrawn, whether or not it was delivered"),
-        (status = 404, description = "No such message", body = belfry_protocol::problem::Problem),
-    )
+        (status = 204, description = "Withdrawn, whether or not it was delivered; again and again until it expires"),
+        (status = 404, description = "No such message, one with TTL: 0, or one that has expired", body = Problem),
+        (status = 405, description = "Message URLs take DELETE alone", body = Problem, headers(("Allow" = String))),
+        (status = 503, description = "Not now", body = Problem, headers(
+            ("Retry-After" = u64, description = "Seconds to wait"),
+        )),
+    ),
+    security(()),
 )]
 async fn withdraw(
     State(bridge): State<Bridge>,
