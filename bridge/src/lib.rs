@@ -2,10 +2,12 @@
 //! before; nothing answered tells who the user is or whether anyone listens.
 
 mod cells;
+mod headers;
 mod limits;
 mod message;
 mod push;
 mod under_way;
+mod uses;
 mod vapid;
 
 pub use limits::PushLimits;
@@ -45,7 +47,7 @@ struct Inner {
     clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     rates: limits::Rates,
     under_way: under_way::UnderWay,
-    uses: push::Uses,
+    uses: uses::Uses,
     /// The origins that a VAPID token may name.
     audiences: Vec<String>,
     draining: AtomicBool,
@@ -63,7 +65,7 @@ impl Bridge {
     ) -> Self {
         let rates = limits::Rates::new(settings.limits);
         let under_way = under_way::UnderWay::default();
-        let uses = push::Uses::default();
+        let uses = uses::Uses::default();
         let urls = std::iter::once(&settings.public_url).chain(&settings.public_url_former);
         let audiences = vapid::audiences(urls);
         Self(Arc::new(Inner {

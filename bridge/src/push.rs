@@ -1,5 +1,6 @@
 //! `POST /push/{secret}` (RFC 8030 §5) and `DELETE` of what came of it (§7.3).
 
+use crate::headers::Headers;
 use crate::limits::{Poster, Sender};
 use crate::message::MessageRef;
 use crate::under_way::Turn;
@@ -11,25 +12,17 @@ use axum::response::{IntoResponse as _, Response};
 use belfry_edge::{ApiError, ClientAddress, Path, RateProblem, read_body};
 use belfry_protocol::body::check_structure;
 use belfry_protocol::envelope::Envelope;
-use belfry_protocol::id::{NotificationId, PermissionId, UserId};
+use belfry_protocol::id::{NotificationId, UserId};
 use belfry_protocol::problem::Problem;
-use belfry_protocol::push::{
-    BODY_BYTES_MAX, CollapseKey, ContentEncoding, IdempotencyKey, Ttl, Urgency,
-};
+use belfry_protocol::push::{BODY_BYTES_MAX, ContentEncoding, Urgency};
 use belfry_protocol::secret::SecretHash;
 use belfry_protocol::time::Timestamp;
-use belfry_store::directory::{Directory, Endpoint, PermissionState};
+use belfry_store::directory::{Endpoint, PermissionState};
 use belfry_store::mailbox::command::Idempotency;
 use belfry_store::mailbox::{Accept, Accepted, Command, Mailbox as _, Outcome, Refusal};
-use std::collections::HashMap;
-use std::str::FromStr;
 use std::sync::atomic::Ordering;
-use std::sync::{Mutex, PoisonError};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-
-/// Permissions whose use is remembered between two writes; more are not counted until then.
-const USES_MAX: usize = 100_000;
 
 /// The routes of the bridge.
 pub fn router(bridge: Bridge) -> OpenApiRouter {
@@ -122,73 +115,6 @@ async fn withdraw(
     };
     bridge.0.command(Command::Withdraw { user, seq }).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// The headers of a post.
-struct Headers {
-    ttl: Ttl,
-    urgency: Urgency,
-    collapse: Option<CollapseKey>,
-    idempotency: Option<IdempotencyKey>,
-    encoding: ContentEncoding,
-}
-
-impl Headers {
-    fn read(headers: &HeaderMap) -> Result<Self, ApiError> {
-        Ok(Self {
-            ttl: header::<Ttl>(headers, "TTL")?.ok_or_else(|| {
-                ApiError::malformed(
-                    "TTL",
-                    "TTL is required (RFC 8030 §5.2): seconds, such as 3600",
-                )
-            })?,
-            urgency: header(headers, "Urgency")?.unwrap_or_default(),
-            collapse: header(headers, "Topic")?,
-            idempotency: header(headers, "Idempotency-Key")?,
-            encoding: encoding(headers)?,
-        })
-    }
-}
-
-/// The one value of a header, parsed.
-fn header<T: FromStr<Err = belfry_protocol::push::InvalidHeader>>(
-    headers: &HeaderMap,
-    name: &'static str,
-) -> Result<Option<T>, ApiError> {
-    let mut values = headers.get_all(name).iter();
-    let Some(value) = values.next() else {
-        return Ok(None);
-    };
-    if values.next().is_some() {
-        return Err(ApiError::malformed(
-            name,
-            format!("{name} stands there more than once"),
-        ));
-    }
-    let text = value
-        .to_str()
-        .map_err(|_| ApiError::malformed(name, format!("{name} is ASCII")))?;
-    // White space around a value is HTTP's and gone by now (RFC 9110 §5.5).
-    text.parse()
-        .map(Some)
-        .map_err(|error: T::Err| ApiError::malformed(name, error.to_string()))
-}
-
-fn encoding(headers: &HeaderMap) -> Result<ContentEncoding, ApiError> {
-    let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
-    // One body has one encoding: a list is as wrong as none.
-    let value = match (values.next(), values.next()) {
-        (Some(only), None) => only.to_str().ok(),
-        _ => None,
-    };
-    value.and_then(|value| value.parse().ok()).ok_or_else(|| {
-        let remedy = if value.is_some_and(|value| value.eq_ignore_ascii_case("aesgcm")) {
-            "aesgcm was a draft; set the library to aes128gcm (RFC 8291)"
-        } else {
-            "Content-Encoding is aes128gcm (RFC 8291) or crypto-box: the body is encrypted"
-        };
-        ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoding", remedy).at("Content-Encoding")
-    })
 }
 
 impl Inner {
@@ -388,28 +314,4 @@ fn random<const N: usize>() -> Result<[u8; N], ApiError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|_| ApiError::unavailable())?;
     Ok(bytes)
-}
-
-/// How often each permission was used since it was last written down: one write for many posts.
-#[derive(Default)]
-pub(crate) struct Uses(Mutex<HashMap<(UserId, PermissionId), (u64, Timestamp)>>);
-
-impl Uses {
-    fn count(&self, user: UserId, permission: PermissionId, now: Timestamp) {
-        let mut uses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if uses.len() < USES_MAX || uses.contains_key(&(user, permission)) {
-            let entry = uses.entry((user, permission)).or_insert((0, now));
-            *entry = (entry.0 + 1, now);
-        }
-    }
-
-    pub(crate) async fn write(&self, directory: &Directory) {
-        let uses = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        for ((user, permission), (count, last)) in uses {
-            if let Err(error) = directory.note_use(user, permission, count, last).await {
-                tracing::warn!(%error, "cannot note the use of permissions");
-                return;
-            }
-        }
-    }
 }

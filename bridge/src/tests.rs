@@ -87,10 +87,11 @@ fn public(key: &SigningKey) -> Vec<u8> {
 }
 
 fn vapid(key: &SigningKey) -> String {
-    let claims = format!(
-        r#"{{"aud":"https://push.example","exp":{}}}"#,
-        START / 1000 + 600
-    );
+    vapid_for("https://push.example", key)
+}
+
+fn vapid_for(audience: &str, key: &SigningKey) -> String {
+    let claims = format!(r#"{{"aud":"{audience}","exp":{}}}"#, START / 1000 + 600);
     let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
     let signed = format!(
         "{}.{}",
@@ -138,7 +139,7 @@ impl Site {
             clock,
             Settings {
                 public_url: "https://push.example".to_owned(),
-                public_url_former: Vec::new(),
+                public_url_former: vec!["http://old.example:8080/base".to_owned()],
                 ttl_max: Duration::from_secs(TTL_MAX),
                 limits: PushLimits {
                     permission_per_minute: 60,
@@ -359,4 +360,52 @@ async fn without_a_ttl_it_goes_out_once_and_its_url_links_nothing() {
         second.message(),
         "two endpoints of one user must not be seen to share a mailbox"
     );
+}
+
+#[tokio::test]
+async fn a_token_for_a_former_public_url_is_good() {
+    let site = Site::new().await;
+    for (audience, status) in [
+        ("http://old.example:8080", 201),
+        ("https://push.example:443/", 201),
+        ("https://old.example:8080", 403),
+    ] {
+        let token = vapid_for(audience, &key(7));
+        let answer = site.post(1, &[("Authorization", &token)], body(1)).await;
+        assert_eq!(answer.status, status, "{audience} {}", answer.problem);
+    }
+    site.now.fetch_add(601_000, Ordering::SeqCst);
+    let expired = vapid(&key(7));
+    let answer = site.post(1, &[("Authorization", &expired)], body(1)).await;
+    assert_eq!(answer.status, 403);
+}
+
+#[tokio::test]
+async fn nothing_goes_out_once_a_revocation_is_answered() {
+    let site = Site::new().await;
+    let once = [("TTL", "0")];
+    let mut accepted = 0;
+    for number in 2..12 {
+        let permission = site.approve(number, None).await.id;
+        // Another second, so that no rate is reached.
+        site.now.fetch_add(1_000, Ordering::SeqCst);
+        let revoke = Command::Revoke {
+            user: user(),
+            permission,
+        };
+        let revoked = async {
+            site.command(revoke).await;
+            assert_eq!(site.post(number, &once, body(3)).await.status, 410);
+        };
+        let before = site.post(number, &once, body(1));
+        let beside = site.post(number, &once, body(2));
+        let (before, (), beside) = tokio::join!(before, revoked, beside);
+        for answer in [before, beside] {
+            assert!([201, 410].contains(&answer.status.as_u16()));
+            accepted += usize::from(answer.status == 201);
+        }
+    }
+    // After its answer the listener has been told of all before it.
+    assert_eq!(site.post(1, &[], body(1)).await.status, 201);
+    assert_eq!(site.transient.load(Ordering::SeqCst), accepted);
 }

@@ -58,3 +58,34 @@ impl Drop for Entered<'_> {
         self.under_way.names().remove(&self.name);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_one_name_one_is_counted_until_it_is_answered() {
+        let under_way = UnderWay::default();
+        let name = |key| (PermissionId::from_bytes([1; 16]), [key; 32]);
+        let enter = |key, counted: Result<(), ()>| {
+            let mut asked = false;
+            let turn = under_way.enter(name(key), || {
+                asked = true;
+                counted
+            });
+            (turn, asked)
+        };
+        let (first, asked) = enter(1, Ok(()));
+        assert!(asked && matches!(first, Ok(Turn::Counted(_))));
+        let (second, asked) = enter(1, Err(()));
+        assert!(!asked && matches!(second, Ok(Turn::Repeat)));
+        let (refused, asked) = enter(2, Err(()));
+        assert!(asked && refused.is_err());
+        let (again, asked) = enter(2, Ok(()));
+        assert!(asked && again.is_ok(), "a refused one is not under way");
+        drop((first, second, again));
+        let (later, asked) = enter(1, Err(()));
+        assert!(asked && later.is_err());
+        assert!(under_way.names().is_empty());
+    }
+}

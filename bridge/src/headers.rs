@@ -1,0 +1,74 @@
+//! The headers of a post (RFC 8030 §5), each read once: one that stands there twice is refused, never
+//! chosen from.
+
+use axum::http::{HeaderMap, StatusCode, header};
+use belfry_edge::ApiError;
+use belfry_protocol::push::{CollapseKey, ContentEncoding, IdempotencyKey, Ttl, Urgency};
+use std::str::FromStr;
+
+/// The headers of a post.
+pub(crate) struct Headers {
+    pub(crate) ttl: Ttl,
+    pub(crate) urgency: Urgency,
+    pub(crate) collapse: Option<CollapseKey>,
+    pub(crate) idempotency: Option<IdempotencyKey>,
+    pub(crate) encoding: ContentEncoding,
+}
+
+impl Headers {
+    pub(crate) fn read(headers: &HeaderMap) -> Result<Self, ApiError> {
+        Ok(Self {
+            ttl: header::<Ttl>(headers, "TTL")?.ok_or_else(|| {
+                ApiError::malformed(
+                    "TTL",
+                    "TTL is required (RFC 8030 §5.2): seconds, such as 3600",
+                )
+            })?,
+            urgency: header(headers, "Urgency")?.unwrap_or_default(),
+            collapse: header(headers, "Topic")?,
+            idempotency: header(headers, "Idempotency-Key")?,
+            encoding: encoding(headers)?,
+        })
+    }
+}
+
+/// The one value of a header, parsed.
+fn header<T: FromStr<Err = belfry_protocol::push::InvalidHeader>>(
+    headers: &HeaderMap,
+    name: &'static str,
+) -> Result<Option<T>, ApiError> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
+        return Err(ApiError::malformed(
+            name,
+            format!("{name} stands there more than once"),
+        ));
+    }
+    let text = value
+        .to_str()
+        .map_err(|_| ApiError::malformed(name, format!("{name} is ASCII")))?;
+    // White space around a value is HTTP's and gone by now (RFC 9110 §5.5).
+    text.parse()
+        .map(Some)
+        .map_err(|error: T::Err| ApiError::malformed(name, error.to_string()))
+}
+
+fn encoding(headers: &HeaderMap) -> Result<ContentEncoding, ApiError> {
+    let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
+    // One body has one encoding: a list is as wrong as none.
+    let value = match (values.next(), values.next()) {
+        (Some(only), None) => only.to_str().ok(),
+        _ => None,
+    };
+    value.and_then(|value| value.parse().ok()).ok_or_else(|| {
+        let remedy = if value.is_some_and(|value| value.eq_ignore_ascii_case("aesgcm")) {
+            "aesgcm was a draft; set the library to aes128gcm (RFC 8291)"
+        } else {
+            "Content-Encoding is aes128gcm (RFC 8291) or crypto-box: the body is encrypted"
+        };
+        ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoding", remedy).at("Content-Encoding")
+    })
+}
