@@ -40,7 +40,7 @@ impl ClientAddress {
             if !trusts(address) {
                 break;
             }
-            let Ok(parsed) = hop.parse::<IpAddr>() else {
+            let Some(parsed) = hop_address(hop) else {
                 break;
             };
             address = parsed.to_canonical();
@@ -55,6 +55,13 @@ impl ClientAddress {
             IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
         })
     }
+}
+
+/// Some proxies write the port too, and IPv6 in brackets.
+fn hop_address(hop: &str) -> Option<IpAddr> {
+    let bracketed = || hop.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    let with_port = || hop.parse::<SocketAddr>().ok().map(|socket| socket.ip());
+    hop.parse().ok().or_else(with_port).or_else(bracketed)
 }
 
 #[cfg(test)]
@@ -84,6 +91,12 @@ mod tests {
         check("10.0.0.1", &["203.0.113.9, 10.0.0.2"], "203.0.113.9");
         check("10.0.0.1", &["203.0.113.9", "10.0.0.2"], "203.0.113.9");
         check("10.0.0.1", &["nonsense"], "10.0.0.1");
+        check("10.0.0.1", &["203.0.113.9:4711"], "203.0.113.9");
+        check("10.0.0.1", &["[2001:db8::1]:4711"], "2001:db8::1");
+        check("10.0.0.1", &["[2001:db8::1]"], "2001:db8::1");
+        check("10.0.0.1", &["2001:db8::1"], "2001:db8::1");
+        check("10.0.0.1", &["", "203.0.113.9"], "203.0.113.9");
+        check("10.0.0.1", &["203.0.113.9,"], "10.0.0.1");
         check("::ffff:10.0.0.1", &["203.0.113.9"], "203.0.113.9");
     }
 
