@@ -24,11 +24,23 @@ impl Headers {
                     "TTL is required (RFC 8030 §5.2): seconds, such as 3600",
                 )
             })?,
-            urgency: header(headers, "Urgency")?.unwrap_or_default(),
+            urgency: header(headers, "Urgency")?
+                .map_or_else(Urgency::default, |AnyCase(urgency)| urgency),
             collapse: header(headers, "Topic")?,
             idempotency: header(headers, "Idempotency-Key")?,
             encoding: encoding(headers)?,
         })
+    }
+}
+
+/// A word of a grammar, whose letters have no case (RFC 5234 §2.3).
+struct AnyCase<T>(T);
+
+impl<T: FromStr> FromStr for AnyCase<T> {
+    type Err = T::Err;
+
+    fn from_str(text: &str) -> Result<Self, T::Err> {
+        text.to_ascii_lowercase().parse().map(Self)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Posts that are not as they must be, and those that look so.
 
 use super::*;
+use proptest::prelude::*;
 
 #[tokio::test]
 async fn each_fault_has_its_status_and_names_its_field() {
@@ -22,7 +23,7 @@ async fn each_fault_has_its_status_and_names_its_field() {
     ] {
         check(&[("TTL", ttl)], body(1), 400, "TTL").await;
     }
-    for urgency in ["", "asap", "High", "high, low", "very_low"] {
+    for urgency in ["", "asap", "high, low", "very_low", "normal;q=1"] {
         check(&[("Urgency", urgency)], body(1), 400, "Urgency").await;
     }
     let (longest, longer) = ("a".repeat(32), "a".repeat(33));
@@ -75,7 +76,7 @@ async fn each_fault_has_its_status_and_names_its_field() {
     let edge = [
         ("Topic", &*longest),
         (named, &*"k".repeat(64)),
-        ("Urgency", "very-low"),
+        ("Urgency", "Very-Low"),
     ];
     assert_eq!(site.post(1, &edge, body(1)).await.status, 201);
     assert_eq!(site.stored().await, 2);
@@ -189,4 +190,54 @@ async fn a_muted_permission_is_answered_as_an_allowed_one() {
         }
         assert_eq!(answers[0], answers[1], "{headers:?}");
     }
+}
+
+#[test]
+fn whatever_is_sent_has_an_answer_that_is_described() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let site = runtime.block_on(Site::new());
+    let endpoint = format!("/push/{}", secret(1).expose());
+    let value = || {
+        prop_oneof![
+            "[0-9]{1,22}",
+            "[a-z0-9-]{0,12}",
+            "vapid t=[A-Za-z0-9._-]{0,60}, ?k=[A-Za-z0-9_=-]{0,90}",
+            "[ -~]{0,80}",
+        ]
+    };
+    let names = [
+        "TTL",
+        "Urgency",
+        "Topic",
+        "Authorization",
+        "Idempotency-Key",
+        "Content-Encoding",
+    ];
+    let headers = proptest::collection::vec((0..names.len(), value()), 0..4);
+    let bodies = proptest::collection::vec(any::<u8>(), 0..400);
+    let config = ProptestConfig::with_cases(200);
+    proptest!(config, |(headers in headers, body in bodies, fill in 0usize..4_200, aes in any::<bool>())| {
+        let encoding = if aes { "aes128gcm" } else { "crypto-box" };
+        let mut request = Request::post(&endpoint).header("TTL", "5").header("Content-Encoding", encoding);
+        for (name, value) in &headers {
+            // Mostly in place of the good one.
+            if value.len() % 4 > 0 {
+                request.headers_mut().unwrap().remove(names[*name]);
+            }
+            request = request.header(names[*name], value);
+        }
+        let body = body.repeat(fill / 100);
+        let answer = runtime.block_on(site.answer(request.body(Body::from(body)).unwrap()));
+        site.now.fetch_add(5_000, Ordering::SeqCst);
+        let status = answer.status.as_u16();
+        prop_assert!([201, 400, 401, 403, 413, 415, 422].contains(&status), "{status} {headers:?}");
+        if status == 201 {
+            let ttl = answer.header("ttl").parse::<u64>().unwrap();
+            prop_assert!(ttl <= TTL_MAX && answer.message().len() > 64);
+        } else {
+            prop_assert_eq!(answer.header("content-type"), "application/problem+json");
+            prop_assert_eq!(&answer.problem["status"], status);
+            prop_assert!(answer.problem["field"].is_string(), "{}", answer.problem);
+        }
+    });
 }
