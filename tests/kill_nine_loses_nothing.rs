@@ -2,9 +2,9 @@
 
 use crate::a_notification_arrives::mark;
 use crate::harness::{Approved, PATIENCE, TestServer, marked_body, post};
-use crate::mqtt::{Client, Delivered, Version};
+use crate::mqtt::{Client, Delivered, Received, Version};
 use belfry_client::server::Device;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const USERS: usize = 50;
 const DEVICES_EACH: usize = 3;
 const POSTERS: usize = 6;
-/// Acknowledgements are durable within this time (contract, *Delivery*).
+/// What is settled is durable within this time (contract, *Delivery*).
 const CURSOR_FLUSH: Duration = Duration::from_millis(200);
 
 /// When the server was killed and when it was gone, ascending.
@@ -21,7 +21,7 @@ type Kills = Arc<Mutex<Vec<(Instant, Instant)>>>;
 /// What one device has received so far.
 #[derive(Default)]
 struct Log {
-    /// By `seq`: the mark, and when it was acknowledged.
+    /// By `seq`: the mark, and since when the server is known to have the acknowledgement.
     received: BTreeMap<u64, (u64, Option<Instant>)>,
     marks: BTreeSet<u64>,
     last_on_connection: u64,
@@ -40,8 +40,8 @@ struct Member {
 }
 
 impl Receiver {
-    /// Takes one delivery, checks its order and whether it may be a repetition.
-    fn take(&self, delivered: &Delivered, kills: &Kills) {
+    /// Takes one delivery, checks its order and whether it may be a repetition; its `seq`.
+    fn take(&self, delivered: &Delivered, kills: &Kills) -> u64 {
         let seq = delivered.json()["seq"].as_u64().expect("a seq");
         let mark = mark(delivered);
         let mut log = self.log.lock().expect("not poisoned");
@@ -51,27 +51,31 @@ impl Receiver {
             log.last_on_connection
         );
         log.last_on_connection = seq;
-        if let Some((before, acknowledged)) = log.received.insert(seq, (mark, None)) {
+        if let Some((before, settled)) = log.received.insert(seq, (mark, None)) {
             assert_eq!(before, mark, "a seq names one notification for ever");
-            if let Some(at) = acknowledged {
+            if let Some(at) = settled {
                 let kills = kills.lock().expect("not poisoned");
                 let crash = kills.iter().find(|(_, gone)| *gone >= at);
-                let (killed, _) = crash.expect("nothing acknowledged comes twice without a crash");
+                let (killed, _) = crash.expect("nothing settled comes twice without a crash");
                 assert!(
                     at + CURSOR_FLUSH > *killed,
-                    "{seq} came again, acknowledged {:?} before the kill",
+                    "{seq} came again, settled {:?} before the kill",
                     *killed - at
                 );
             }
         }
         log.marks.insert(mark);
+        seq
     }
 
-    fn acknowledged(&self, delivered: &Delivered) {
-        let seq = delivered.json()["seq"].as_u64().expect("a seq");
+    /// The server has the acknowledgements of these: it answered a ping that was sent after them.
+    fn settled(&self, seqs: &[u64]) {
+        let now = Instant::now();
         let mut log = self.log.lock().expect("not poisoned");
-        if let Some((_, acknowledged)) = log.received.get_mut(&seq) {
-            *acknowledged = Some(Instant::now());
+        for seq in seqs {
+            if let Some((_, settled)) = log.received.get_mut(seq) {
+                *settled = Some(now);
+            }
         }
     }
 
@@ -82,11 +86,26 @@ impl Receiver {
 
     /// Receives until the connection breaks.
     async fn follow(self: Arc<Self>, mut client: Client, kills: Kills) {
-        while let Ok(delivered) = client.next().await {
-            self.take(&delivered, &kills);
-            self.acknowledged(&delivered);
-            if client.acknowledge(&delivered).await.is_err() {
-                return;
+        // Acknowledged, and the ping after them not answered.
+        let mut unsettled = VecDeque::new();
+        while let Ok(received) = client.receive().await {
+            match received {
+                Received::Delivered(delivered) => {
+                    unsettled.push_back(self.take(&delivered, &kills));
+                    let sent = async {
+                        client.acknowledge(&delivered).await?;
+                        client.send_ping().await
+                    };
+                    if sent.await.is_err() {
+                        return;
+                    }
+                }
+                Received::Pong => {
+                    let seq = unsettled
+                        .pop_front()
+                        .expect("a ping for each acknowledgement");
+                    self.settled(&[seq]);
+                }
             }
         }
     }
@@ -94,6 +113,7 @@ impl Receiver {
     /// Connects and receives until all of `owed` is there.
     async fn catch_up(&self, server: &TestServer, owed: &BTreeSet<u64>, kills: &Kills) {
         let mut client = self.connect(server).await;
+        let mut acknowledged = Vec::new();
         while !owed.is_subset(&self.log.lock().expect("not poisoned").marks) {
             let delivered = client.next().await.unwrap_or_else(|error| {
                 let log = self.log.lock().expect("not poisoned");
@@ -103,14 +123,14 @@ impl Receiver {
                     lost.len()
                 )
             });
-            self.take(&delivered, kills);
-            self.acknowledged(&delivered);
+            acknowledged.push(self.take(&delivered, kills));
             client.acknowledge(&delivered).await.expect("sent");
         }
         for delivered in client.ping().await.expect("PINGRESP") {
             // Posted without an answer before the kill: stored all the same, and nobody lies.
             self.take(&delivered, kills);
         }
+        self.settled(&acknowledged);
         client.disconnect().await;
     }
 }

@@ -37,6 +37,13 @@ impl Delivered {
     }
 }
 
+/// What a client waits for.
+pub(crate) enum Received {
+    Delivered(Delivered),
+    /// PINGRESP: the server has dealt with all that was sent before the PINGREQ.
+    Pong,
+}
+
 pub(crate) struct Client {
     stream: TcpStream,
     version: Version,
@@ -130,11 +137,27 @@ impl Client {
     /// The next PUBLISH, not acknowledged yet.
     pub(crate) async fn next(&mut self) -> io::Result<Delivered> {
         loop {
-            let packet = self.read().await?;
-            if packet.first >> 4 == 3 {
-                return Ok(self.delivered(&packet));
+            if let Received::Delivered(delivered) = self.receive().await? {
+                return Ok(delivered);
             }
         }
+    }
+
+    /// The next PUBLISH, or the answer to a ping.
+    pub(crate) async fn receive(&mut self) -> io::Result<Received> {
+        loop {
+            let packet = self.read().await?;
+            match packet.first >> 4 {
+                3 => return Ok(Received::Delivered(self.delivered(&packet))),
+                13 => return Ok(Received::Pong),
+                _ => {}
+            }
+        }
+    }
+
+    /// Sends a PINGREQ and does not wait.
+    pub(crate) async fn send_ping(&mut self) -> io::Result<()> {
+        self.write(0xc0, &[]).await
     }
 
     pub(crate) async fn acknowledge(&mut self, delivered: &Delivered) -> io::Result<()> {
@@ -147,14 +170,12 @@ impl Client {
     /// Asks for a PINGRESP: everything that the server sent before it has then been read. Gives the
     /// deliveries on the way.
     pub(crate) async fn ping(&mut self) -> io::Result<Vec<Delivered>> {
-        self.write(0xc0, &[]).await?;
+        self.send_ping().await?;
         let mut delivered = Vec::new();
         loop {
-            let packet = self.read().await?;
-            match packet.first >> 4 {
-                13 => return Ok(delivered),
-                3 => delivered.push(self.delivered(&packet)),
-                _ => {}
+            match self.receive().await? {
+                Received::Pong => return Ok(delivered),
+                Received::Delivered(new) => delivered.push(new),
             }
         }
     }
