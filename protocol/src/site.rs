@@ -38,8 +38,16 @@ impl FromStr for Origin {
         if text.len() > ORIGIN_BYTES_MAX {
             return Err(InvalidOrigin::NotAnOrigin);
         }
+        // A URL parser repairs what browsers meet on pages; a name that is approved needs no repair.
+        let (_, authority) = text.split_once("://").ok_or(InvalidOrigin::NotAnOrigin)?;
+        if text.contains(|c: char| c.is_whitespace() || c.is_control() || "\\%*".contains(c)) {
+            return Err(InvalidOrigin::NotAnOrigin);
+        }
         let url = url::Url::parse(text).map_err(|_| InvalidOrigin::NotAnOrigin)?;
         let host = url.host().ok_or(InvalidOrigin::NotAnOrigin)?;
+        if url.port() == Some(0) || !is_spelt_out(&host, authority) {
+            return Err(InvalidOrigin::NotAnOrigin);
+        }
         let local = match &host {
             url::Host::Domain(name) => *name == "localhost" || name.ends_with(".localhost"),
             url::Host::Ipv4(address) => address.is_loopback(),
@@ -60,6 +68,22 @@ impl FromStr for Origin {
             return Err(InvalidOrigin::MoreThanOrigin);
         }
         Ok(Self(url.origin().ascii_serialization()))
+    }
+}
+
+/// Whether a host is a DNS name with whole labels (RFC 1123 §2.1), or an address written as such and
+/// not as one of the numbers that browsers take for one.
+fn is_spelt_out(host: &url::Host<&str>, authority: &str) -> bool {
+    match host {
+        url::Host::Domain(name) => name.split('.').all(|label| {
+            let inner = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+            !label.is_empty()
+                && label.chars().all(inner)
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+        }),
+        url::Host::Ipv4(address) => authority.starts_with(&address.to_string()),
+        url::Host::Ipv6(_) => true,
     }
 }
 
@@ -125,5 +149,26 @@ mod tests {
         check("news.example", Err(InvalidOrigin::NotAnOrigin));
         check("ftp://news.example", Err(InvalidOrigin::NotAnOrigin));
         check("", Err(InvalidOrigin::NotAnOrigin));
+        check("https://192.0.2.7:8443", Ok("https://192.0.2.7:8443"));
+        check("https://a_b.news.example", Ok("https://a_b.news.example"));
+        for repaired in [
+            "https:news.example",
+            "https:/news.example",
+            r"https:\\news.example",
+            "https://news.exa\nmple",
+            " https://news.example ",
+            "https://*.example",
+            "https://news..example",
+            "https://.example",
+            "https://news.example.",
+            "https://news.example:0",
+            "https://-a.example",
+            "https://a-.example",
+            "https://0x7f.1",
+            "http://127.1",
+            "https://news%2eexample",
+        ] {
+            check(repaired, Err(InvalidOrigin::NotAnOrigin));
+        }
     }
 }
