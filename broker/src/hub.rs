@@ -12,6 +12,7 @@ use crate::presence::{Presence, Situation};
 use belfry_protocol::envelope::Envelope;
 use belfry_protocol::event::Event;
 use belfry_protocol::id::{DeviceId, NotificationId, UserId};
+use belfry_protocol::push::Urgency;
 use belfry_protocol::shard::{BUCKETS, bucket};
 use belfry_protocol::topic::Topic;
 use belfry_store::mailbox::{Commit, CommitListener, Seq};
@@ -89,7 +90,11 @@ impl Hub {
                 crate::figures::delivered(sent, wall_clock());
                 return;
             }
-            Commit::Transient { user, envelope } => transient(user, &envelope),
+            Commit::Transient {
+                user,
+                envelope,
+                urgency,
+            } => transient(user, &envelope, urgency),
             Commit::Acknowledged {
                 user,
                 device,
@@ -256,7 +261,7 @@ fn event(user: UserId, event: &Event) -> Notice {
 }
 
 /// A `TTL: 0` notification: once, at QoS 0, to the devices connected and not held now.
-fn transient(user: UserId, envelope: &Envelope) -> Notice {
+fn transient(user: UserId, envelope: &Envelope, urgency: Urgency) -> Notice {
     Notice::Live {
         user,
         message: Live {
@@ -266,7 +271,7 @@ fn transient(user: UserId, envelope: &Envelope) -> Notice {
             publisher: None,
             retain: false,
             at_least_once: false,
-            urgency: Some(envelope.urgency),
+            urgency: Some(urgency),
             expires: None,
         },
     }

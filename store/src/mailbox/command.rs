@@ -4,6 +4,7 @@ use super::entry::{Entry, Seq};
 use super::session::{SessionRow, SubscriptionOptions};
 use belfry_protocol::envelope::Envelope;
 use belfry_protocol::id::{DeviceId, NotificationId, PermissionId, UserId};
+use belfry_protocol::push::Urgency;
 use belfry_protocol::site::Origin;
 use belfry_protocol::time::Timestamp;
 use belfry_protocol::topic::{Filter, PrivateTopic};
@@ -260,10 +261,11 @@ pub enum Commit {
         entry: Entry,
         publisher: Option<DeviceId>,
     },
-    /// A notification with `TTL: 0` was accepted under a permission that is not muted.
+    /// A notification with `TTL: 0` was accepted; the away rule goes by this urgency.
     Transient {
         user: UserId,
         envelope: Box<Envelope>,
+        urgency: Urgency,
     },
     /// These were seen.
     Seen {

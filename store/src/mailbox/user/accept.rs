@@ -43,12 +43,11 @@ impl UserState {
         let (seq, pushed_out) = if envelope.expires > envelope.sent {
             self.store(user, envelope, muted, context)
         } else {
-            // What is never shown and never kept is for nobody.
-            if !muted {
-                let envelope = Box::new(envelope.clone());
-                let transient = Commit::Transient { user, envelope };
-                self.changes.commits.push(transient);
-            }
+            self.changes.commits.push(Commit::Transient {
+                user,
+                envelope: Box::new(envelope.clone()),
+                urgency: urgency(envelope, muted),
+            });
             (Seq(0), 0)
         };
         let accepted = Accepted {
@@ -90,17 +89,12 @@ impl UserState {
         let bytes = u32::try_from(envelope.body.len()).unwrap_or(u32::MAX);
         let pushed_out = self.make_room(Some(envelope.permission), bytes, context);
         let seq = self.next_seq();
-        let urgency = if muted {
-            Urgency::VeryLow
-        } else {
-            envelope.urgency
-        };
         let meta = EntryMeta {
             seq,
             content: Content::Notification {
                 id: envelope.id,
                 permission: envelope.permission,
-                urgency,
+                urgency: urgency(envelope, muted),
                 muted,
             },
             sent: envelope.sent,
@@ -147,5 +141,14 @@ impl IdempotencyRow {
             repeated: true,
             pushed_out: 0,
         }
+    }
+}
+
+/// What the away rule goes by: what is muted never presses.
+fn urgency(envelope: &Envelope, muted: bool) -> Urgency {
+    if muted {
+        Urgency::VeryLow
+    } else {
+        envelope.urgency
     }
 }
