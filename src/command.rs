@@ -7,6 +7,7 @@ use belfry_client::cli;
 use belfry_config::Config;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 #[derive(Parser)]
 #[command(
@@ -14,7 +15,6 @@ use std::path::PathBuf;
     version,
     about = "End-to-end encrypted web notifications, on a server of your own"
 )]
-#[command(args_conflicts_with_subcommands = true)]
 #[command(
     after_help = "Example:\n  belfry serve --data-dir /var/lib/belfry\n\nWithout a command, belfry serves."
 )]
@@ -33,10 +33,16 @@ enum Command {
     #[command(after_help = "Example:\n  belfry serve --config /etc/belfry/belfry.toml")]
     Serve(ServeOptions),
     /// Check or show the configuration
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  belfry config check --config /etc/belfry/belfry.toml"
+    )]
     Config(ConfigCommand),
     /// Measure what this machine makes of the program
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  belfry bench latency --seconds 20"
+    )]
     Bench(Bench),
     #[command(flatten)]
     Client(Box<cli::Command>),
@@ -64,6 +70,14 @@ pub(crate) struct ServeOptions {
 }
 
 impl ServeOptions {
+    /// What stands behind a command goes over what stands before it.
+    fn over(self, before: Self) -> Self {
+        Self {
+            config: self.config.or(before.config),
+            data_dir: self.data_dir.or(before.data_dir),
+        }
+    }
+
     /// Reads the file and the environment.
     pub(crate) fn load(&self) -> anyhow::Result<Config> {
         let text = self
@@ -86,25 +100,95 @@ impl ServeOptions {
     }
 }
 
-/// Does what the command line asks.
-pub(crate) fn run() -> anyhow::Result<()> {
+/// Does what the command line asks; says on stderr what failed.
+pub(crate) fn run() -> ExitCode {
     let line = CommandLine::parse();
-    match line.command {
-        None => serve::run(line.serve.load()?),
-        Some(Command::Serve(options)) => serve::run(options.load()?),
-        Some(Command::Config(ConfigCommand::Check(options))) => {
-            options.load()?;
-            println!("the configuration is good");
-            Ok(())
+    let json = line.client.json;
+    let Err(error) = line.run() else {
+        return ExitCode::SUCCESS;
+    };
+    // A reader of stdout that went away, such as `head`, has what it wanted.
+    let broken_pipe = error.chain().any(|cause| {
+        let cause = cause.downcast_ref::<std::io::Error>();
+        cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+    });
+    if broken_pipe {
+        return ExitCode::SUCCESS;
+    }
+    let error = format!("{error:#}");
+    match json {
+        true => eprintln!("{}", serde_json::json!({ "error": error })),
+        false => eprintln!("belfry: {error}"),
+    }
+    ExitCode::FAILURE
+}
+
+impl CommandLine {
+    fn run(self) -> anyhow::Result<()> {
+        let before = self.serve;
+        match self.command {
+            None => serve::run(before.load()?),
+            Some(Command::Serve(options)) => serve::run(options.over(before).load()?),
+            Some(Command::Config(ConfigCommand::Check(options))) => {
+                serve::check(&options.over(before).load()?)?;
+                print("the configuration is good\n")
+            }
+            Some(Command::Config(ConfigCommand::Show(options))) => {
+                print(&options.over(before).load()?.show())
+            }
+            Some(Command::Bench(measurement)) => bench::run(measurement, self.client.json),
+            Some(Command::Client(command)) => tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?
+                .block_on(cli::run(*command, self.client)),
         }
-        Some(Command::Config(ConfigCommand::Show(options))) => {
-            print!("{}", options.load()?.show());
-            Ok(())
+    }
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn every_command_has_an_example_in_its_help() {
+        fn check(command: &clap::Command, path: &str) {
+            for sub in command.get_subcommands() {
+                let path = format!("{path} {}", sub.get_name());
+                let help = sub.get_after_help().map(ToString::to_string);
+                assert!(help.is_some_and(|help| help.contains(&path)), "{path}");
+                check(sub, &path);
+            }
         }
-        Some(Command::Bench(measurement)) => bench::run(measurement, line.client.json),
-        Some(Command::Client(command)) => tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?
-            .block_on(cli::run(*command, line.client)),
+        let command = CommandLine::command();
+        command.clone().debug_assert();
+        check(&command, "belfry");
+    }
+
+    #[test]
+    fn options_stand_before_a_command_or_behind_it() {
+        let options = |words: &str| {
+            let line = CommandLine::try_parse_from(words.split(' ')).map_err(|e| e.to_string());
+            let line = line.expect(words);
+            match line.command {
+                Some(Command::Serve(options)) => options.over(line.serve),
+                Some(Command::Config(ConfigCommand::Show(options))) => options.over(line.serve),
+                _ => line.serve,
+            }
+        };
+        for words in [
+            "belfry --data-dir d",
+            "belfry --data-dir d serve",
+            "belfry serve --data-dir d",
+            "belfry --data-dir other serve --data-dir d",
+            "belfry --data-dir d --json config show",
+        ] {
+            assert_eq!(options(words).data_dir, Some("d".into()), "{words}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! hyper is driven directly, not through `axum::serve`, for three things that one lacks: TLS, the
 //! peer's address beside it, and a limit on how long a request's head may take.
 
+use crate::unparsed::Explaining;
 use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::extract::{Request, State};
@@ -90,7 +91,10 @@ where
     let connection = Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+        .serve_connection(
+            TokioIo::new(Explaining::new(stream)),
+            TowerToHyperService::new(service),
+        )
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     // A peer that breaks off is nobody's fault and not worth a line.

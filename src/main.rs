@@ -9,15 +9,8 @@ mod pages;
 mod serve;
 mod stop;
 mod tls;
+mod unparsed;
 
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    match command::run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("belfry: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+fn main() -> std::process::ExitCode {
+    command::run()
 }
