@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use belfry_account::Accounts;
 use belfry_bridge::{Bridge, PushLimits, SealingKey};
 use belfry_broker::{Broker, DeviceDirectory, Hub, TlsSource};
-use belfry_config::{Config, LogFormat, Registration};
+use belfry_config::{Config, LogFormat};
 use belfry_edge::TrustedProxies;
 use belfry_protocol::time::Timestamp;
 use belfry_store::directory::Directory;
@@ -23,13 +23,17 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing_subscriber::EnvFilter;
 use utoipa_axum::router::OpenApiRouter;
 
-/// How often the use of permissions is written down.
-const USES_EVERY: Duration = Duration::from_secs(30);
+/// How often it is written down when devices were connected and how often permissions were used: what a
+/// crash loses of it.
+const NOTES_EVERY: Duration = Duration::from_secs(10);
 
-/// How often it is written down when devices were last connected.
-const SEEN_EVERY: Duration = Duration::from_secs(30);
+/// How much of the grace at the end requests under way may take, so that a site that sends slowly
+/// keeps no device from its goodbye, and how much the whole end, so that the process exits within it.
+const REQUESTS: f64 = 0.4;
+const ENDING: f64 = 0.95;
 
 type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
@@ -43,15 +47,22 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     runtime.block_on(serve(config))
 }
 
+/// What a start would find wrong with a configuration that is good by itself.
+pub(crate) fn check(config: &Config) -> anyhow::Result<()> {
+    log_filter(config)?;
+    tls::load(config)?;
+    Ok(())
+}
+
+fn log_filter(config: &Config) -> anyhow::Result<EnvFilter> {
+    let level = &config.log.level;
+    EnvFilter::try_new(level)
+        .with_context(|| format!("log.level = {level:?}: must be a level such as info"))
+}
+
 fn log(config: &Config) -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&config.log.level).with_context(|| {
-        format!(
-            "log.level = {:?}: must be a level such as info",
-            config.log.level
-        )
-    })?;
     let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(log_filter(config)?)
         .with_writer(std::io::stderr);
     match config.log.format {
         LogFormat::Text => lines
@@ -129,9 +140,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
             .serve_tcp(mqtt_listener, source, stop_accepting)
             .await
     });
-    tasks.spawn(note_uses(bridge.clone(), stopping.clone()));
     tasks.spawn(pages::sum_up_metrics(metrics, stopping.clone()));
-    tasks.spawn(write_down_seen(Arc::clone(&devices), stopping.clone()));
+    tasks.spawn(write_down_notes(directory.clone(), stopping.clone()));
     tasks.spawn(tls::reload_on_hangup(
         config.clone(),
         tls,
@@ -145,13 +155,15 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 
     stopping.cancelled().await;
     tasks.close();
-    let ended = tokio::time::timeout(config.shutdown_grace, async {
-        tasks.wait().await;
+    let ended = tokio::time::timeout(config.shutdown_grace.mul_f64(ENDING), async {
+        let under_way = config.shutdown_grace.mul_f64(REQUESTS);
+        if tokio::time::timeout(under_way, tasks.wait()).await.is_err() {
+            tracing::warn!("requests that did not end in time are broken off");
+        }
         broker.drain().await;
-        bridge.note_uses().await;
         let closed = tokio::task::spawn_blocking(move || mailbox.close()).await;
         // Last: with many devices it may not end in time, and nothing depends on it.
-        devices.write_down_seen().await;
+        note_down(&directory).await;
         closed
     });
     if ended.await.is_err() {
@@ -247,6 +259,7 @@ async fn bridge(
             site_per_second: config.limits.site_per_second,
             site_per_day: config.limits.site_per_day,
             unproven_per_second: config.limits.unproven_per_second,
+            unproven_address_per_second: config.limits.unproven_address_per_second,
         },
         trusted_proxies: trusted.clone(),
     };
@@ -265,21 +278,12 @@ fn account_settings(
     mqtt_bound: SocketAddr,
     trusted_proxies: TrustedProxies,
 ) -> belfry_account::Settings {
-    let scheme = if config.tls.cert.is_some() {
-        "mqtts"
-    } else {
-        "mqtt"
-    };
-    let mqtt_tcp = config.mqtt.public_url.as_ref().map_or_else(
-        || format!("{scheme}://{mqtt_bound}"),
-        |url| url.as_str().trim_end_matches('/').to_owned(),
-    );
     belfry_account::Settings {
         public_url: public.to_owned(),
         // http becomes ws and https becomes wss.
         mqtt_url: format!("{}/mqtt", public.replacen("http", "ws", 1)),
-        mqtt_tcp,
-        registration_open: config.registration() == Registration::Open,
+        mqtt_tcp: config.mqtt_url_for(mqtt_bound),
+        registration: config.registration(),
         accounts_per_hour: config.limits.accounts_per_hour,
         sign_in_failures_per_minute: config.limits.sign_in_failures_per_minute,
         password_hashes: config.limits.password_hashes,
@@ -293,16 +297,15 @@ fn tls_source(tls: Tls) -> TlsSource {
     Arc::new(move || TlsAcceptor::from(http::current(&tls)))
 }
 
-async fn write_down_seen(devices: Arc<Devices>, stopping: CancellationToken) {
-    let mut every = tokio::time::interval(SEEN_EVERY);
+async fn write_down_notes(directory: Directory, stopping: CancellationToken) {
+    let mut every = tokio::time::interval(NOTES_EVERY);
     while stopping.run_until_cancelled(every.tick()).await.is_some() {
-        devices.write_down_seen().await;
+        note_down(&directory).await;
     }
 }
 
-async fn note_uses(bridge: Bridge, stopping: CancellationToken) {
-    let mut every = tokio::time::interval(USES_EVERY);
-    while stopping.run_until_cancelled(every.tick()).await.is_some() {
-        bridge.note_uses().await;
+async fn note_down(directory: &Directory) {
+    if let Err(error) = directory.write_down_notes().await {
+        tracing::warn!(%error, "the use of devices and permissions is not written down yet");
     }
 }

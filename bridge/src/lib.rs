@@ -7,7 +7,6 @@ mod limits;
 mod message;
 mod push;
 mod under_way;
-mod uses;
 mod vapid;
 
 pub use limits::PushLimits;
@@ -47,7 +46,6 @@ struct Inner {
     clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     rates: limits::Rates,
     under_way: under_way::UnderWay,
-    uses: uses::Uses,
     /// The origins that a VAPID token may name.
     audiences: Vec<String>,
     draining: AtomicBool,
@@ -65,7 +63,6 @@ impl Bridge {
     ) -> Self {
         let rates = limits::Rates::new(settings.limits);
         let under_way = under_way::UnderWay::default();
-        let uses = uses::Uses::default();
         let urls = std::iter::once(&settings.public_url).chain(&settings.public_url_former);
         let audiences = vapid::audiences(urls);
         Self(Arc::new(Inner {
@@ -75,7 +72,6 @@ impl Bridge {
             clock,
             rates,
             under_way,
-            uses,
             audiences,
             draining: AtomicBool::new(false),
             settings,
@@ -85,11 +81,6 @@ impl Bridge {
     /// From now on whatever comes anew is told to come back (503); what is under way ends as it would.
     pub fn drain(&self) {
         self.0.draining.store(true, Ordering::Relaxed);
-    }
-
-    /// Writes how often each permission was used since the last time: the counts that the user sees.
-    pub async fn note_uses(&self) {
-        self.0.uses.write(&self.0.directory).await;
     }
 }
 

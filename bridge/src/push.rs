@@ -181,7 +181,7 @@ impl Inner {
                 }
                 if !accepted.repeated {
                     metrics::counter!("belfry_accepted_total").increment(1);
-                    self.uses.count(user, permission, now);
+                    self.directory.note_use(user, permission, now);
                 }
                 self.created(user, &accepted)
             }

@@ -7,6 +7,7 @@
 mod accounts;
 mod devices;
 mod keyrings;
+mod notes;
 mod permissions;
 
 pub use accounts::{Account, SignIn};
@@ -66,6 +67,7 @@ pub struct Directory {
     pool: Pool,
     endpoints: Cache<SecretHash, Endpoint>,
     device_passwords: Cache<(UserId, DeviceId), SecretHash>,
+    notes: Arc<notes::Notes>,
     /// Counts what was changed under the caches.
     changes: Arc<AtomicU64>,
 }
@@ -139,6 +141,7 @@ impl Directory {
             pool,
             endpoints: Cache::new(CACHED_MAX),
             device_passwords: Cache::new(CACHED_MAX),
+            notes: Arc::default(),
             changes: Arc::default(),
         })
     }

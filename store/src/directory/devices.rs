@@ -121,6 +121,7 @@ impl Directory {
     /// # Errors
     /// The directory is unavailable.
     pub async fn devices(&self, user: UserId) -> Result<Vec<Device>, DirectoryError> {
+        let _reading = self.notes.reading().await;
         let rows = fetch!(
             self,
             fetch_all,
@@ -129,7 +130,11 @@ impl Directory {
              WHERE user_id = $1 ORDER BY created, device_id",
             &user.as_bytes()[..]
         )?;
-        rows.into_iter().map(device).collect()
+        let mut devices: Vec<Device> = rows.into_iter().map(device).collect::<Result<_, _>>()?;
+        for device in &mut devices {
+            self.notes.add_to_device(user, device);
+        }
+        Ok(devices)
     }
 
     /// Whether this device is the user's and this is the hash of its password.
@@ -196,26 +201,6 @@ impl Directory {
             &device.as_bytes()[..]
         )?;
         Ok(changed > 0)
-    }
-
-    /// Notes when a device was last connected.
-    ///
-    /// # Errors
-    /// The directory is unavailable.
-    pub async fn note_seen(
-        &self,
-        user: UserId,
-        device: DeviceId,
-        now: Timestamp,
-    ) -> Result<(), DirectoryError> {
-        execute!(
-            self,
-            "UPDATE devices SET last_seen = $1 WHERE user_id = $2 AND device_id = $3",
-            millis(now),
-            &user.as_bytes()[..],
-            &device.as_bytes()[..]
-        )?;
-        Ok(())
     }
 
     /// Removes a device, its wrap of the keyring key and the sign-ins that belong to it; false where

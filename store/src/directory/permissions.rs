@@ -181,6 +181,7 @@ impl Directory {
         limit: u32,
     ) -> Result<Vec<Permission>, DirectoryError> {
         let after = after.map_or(Vec::new(), |after| after.as_bytes().to_vec());
+        let _reading = self.notes.reading().await;
         let rows = fetch!(
             self,
             fetch_all,
@@ -191,7 +192,12 @@ impl Directory {
             after,
             i64::from(limit)
         )?;
-        rows.into_iter().map(permission).collect()
+        let mut permissions: Vec<Permission> =
+            rows.into_iter().map(permission).collect::<Result<_, _>>()?;
+        for permission in &mut permissions {
+            self.notes.add_to_permission(user, permission);
+        }
+        Ok(permissions)
     }
 
     /// A page of everybody's permissions that are not revoked, after the cursor.
@@ -249,6 +255,7 @@ impl Directory {
         user: UserId,
         which: PermissionId,
     ) -> Result<Option<Permission>, DirectoryError> {
+        let _reading = self.notes.reading().await;
         let row = fetch!(
             self,
             fetch_optional,
@@ -258,7 +265,11 @@ impl Directory {
             &user.as_bytes()[..],
             &which.as_bytes()[..]
         )?;
-        row.map(permission).transpose()
+        let mut found = row.map(permission).transpose()?;
+        if let Some(permission) = &mut found {
+            self.notes.add_to_permission(user, permission);
+        }
+        Ok(found)
     }
 
     /// How many permissions of a user are not revoked.
@@ -296,28 +307,6 @@ impl Directory {
             &changed.id.as_bytes()[..]
         )?;
         self.forget_endpoint(user, changed.id).await
-    }
-
-    /// Counts what was accepted under a permission.
-    ///
-    /// # Errors
-    /// The directory is unavailable.
-    pub async fn note_use(
-        &self,
-        user: UserId,
-        permission: PermissionId,
-        accepted: u64,
-        now: Timestamp,
-    ) -> Result<(), DirectoryError> {
-        execute!(
-            self,
-            "UPDATE permissions SET accepted = accepted + $1, last_used = $2 WHERE user_id = $3 AND permission_id = $4",
-            i64::try_from(accepted).unwrap_or(i64::MAX),
-            millis(now),
-            &user.as_bytes()[..],
-            &permission.as_bytes()[..]
-        )?;
-        Ok(())
     }
 
     async fn forget_endpoint(

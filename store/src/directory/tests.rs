@@ -193,7 +193,11 @@ async fn devices(directory: &Directory) {
             .await
             .unwrap()
     );
-    directory.note_seen(user(), device.id, now()).await.unwrap();
+    let earlier = Timestamp::from_millis(now().as_millis() - 1);
+    for at in [now(), earlier] {
+        directory.note_seen(user(), device.id, at);
+        directory.write_down_notes().await.unwrap();
+    }
     let renamed = directory.devices(user()).await.unwrap().remove(0);
     assert_eq!(
         (renamed.name.as_str(), renamed.last_seen),
@@ -263,16 +267,7 @@ async fn permissions(directory: &Directory) {
         [permission(6)]
     );
 
-    directory
-        .note_use(user(), permission(5).id, 3, now())
-        .await
-        .unwrap();
-    let mut changed = directory
-        .permission(user(), permission(5).id)
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!((changed.accepted, changed.last_used), (3, Some(now())));
+    let mut changed = uses_are_seen_before_they_are_written(directory).await;
     changed.state = PermissionState::Revoked;
     directory.update_permission(user(), &changed).await.unwrap();
     let endpoint = directory
@@ -355,4 +350,43 @@ async fn keyrings(directory: &Directory) {
         Some(b"b".to_vec())
     );
     assert_eq!(directory.keyring_wrap(user(), "none").await.unwrap(), None);
+}
+
+async fn uses_are_seen_before_they_are_written(directory: &Directory) -> Permission {
+    let id = PermissionId::from_bytes([5; 16]);
+    let read = async || {
+        let one = directory.permission(user(), id).await.unwrap().unwrap();
+        let listed = directory.permissions(user(), None, 1).await.unwrap();
+        assert_eq!(listed, [one.clone()]);
+        one
+    };
+    for times in 1..=3 {
+        directory.note_use(user(), id, now());
+        let used = read().await;
+        assert_eq!((used.accepted, used.last_used), (times, Some(now())));
+    }
+    // Written once, whatever else is written after it.
+    for _ in 0..2 {
+        directory.write_down_notes().await.unwrap();
+        assert_eq!(read().await.accepted, 3);
+    }
+    directory.note_use(user(), id, now());
+    directory.write_down_notes().await.unwrap();
+    let used = read().await;
+    assert_eq!((used.accepted, used.last_used), (4, Some(now())));
+    used
+}
+
+#[tokio::test]
+async fn what_could_not_be_written_down_waits_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("directory.sqlite");
+    let url = format!("sqlite:{}", file.display());
+    let directory = Directory::open(&url).await.unwrap();
+    let device = DeviceId::from_bytes([4; 16]);
+    directory.note_seen(user(), device, now());
+    directory.note_use(user(), PermissionId::from_bytes([5; 16]), now());
+    directory.close().await;
+    assert!(directory.write_down_notes().await.is_err());
+    assert_eq!(directory.notes.waiting(), (1, 1));
 }

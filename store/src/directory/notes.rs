@@ -1,0 +1,194 @@
+//! What is noted often and written down seldom: when devices were connected, and how often permissions
+//! were used. It waits in memory, many notes to a write; whoever reads sees what waits as if it were
+//! written. A crash loses the last few seconds of it and nothing that was promised.
+
+use super::{Device, Directory, DirectoryError, Permission, Pool, millis};
+use belfry_protocol::id::{DeviceId, PermissionId, UserId};
+use belfry_protocol::time::Timestamp;
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Notes of one kind that wait at a time: some megabytes. What is new beyond that is not noted.
+const WAITING_MAX: usize = 100_000;
+/// Notes to a transaction: others wait for SQLite's one writer no longer than this many rows take.
+const NOTES_PER_WRITE: usize = 1_000;
+
+type Seen = HashMap<(UserId, DeviceId), Timestamp>;
+type Used = HashMap<(UserId, PermissionId), Use>;
+
+/// How often a permission was used since that was last written down, and when last.
+#[derive(Debug, Clone, Copy)]
+struct Use {
+    times: u64,
+    last: Timestamp,
+}
+
+#[derive(Default)]
+struct Waiting {
+    seen: Seen,
+    used: Used,
+}
+
+/// The notes that wait.
+#[derive(Default)]
+pub(super) struct Notes {
+    waiting: Mutex<Waiting>,
+    /// Held to read by whoever reads rows and then what waits, and to write while notes go from one to
+    /// the other, so that none is counted twice or not at all.
+    writing: tokio::sync::RwLock<()>,
+}
+
+/// Runs one statement for each note, in one transaction.
+macro_rules! write_each {
+    ($directory:expr, $sql:expr, $notes:expr, $bind:expr) => {
+        match &$directory.pool {
+            Pool::Sqlite(pool) => {
+                let mut transaction = pool.begin().await?;
+                for note in $notes {
+                    let (number, at, user, id) = ($bind)(note);
+                    let row = sqlx::query($sql).bind(number).bind(at).bind(user).bind(id);
+                    row.execute(&mut *transaction).await?;
+                }
+                transaction.commit().await?;
+            }
+            Pool::Postgres(pool) => {
+                let mut transaction = pool.begin().await?;
+                for note in $notes {
+                    let (number, at, user, id) = ($bind)(note);
+                    let row = sqlx::query($sql).bind(number).bind(at).bind(user).bind(id);
+                    row.execute(&mut *transaction).await?;
+                }
+                transaction.commit().await?;
+            }
+        }
+    };
+}
+
+impl Directory {
+    /// Notes that a device was connected then.
+    pub fn note_seen(&self, user: UserId, device: DeviceId, at: Timestamp) {
+        let seen = &mut self.notes.lock().seen;
+        if seen.len() < WAITING_MAX || seen.contains_key(&(user, device)) {
+            seen.insert((user, device), at);
+        }
+    }
+
+    /// Counts a notification that was accepted under a permission then.
+    pub fn note_use(&self, user: UserId, permission: PermissionId, at: Timestamp) {
+        let used = &mut self.notes.lock().used;
+        if used.len() < WAITING_MAX || used.contains_key(&(user, permission)) {
+            let fresh = Use { times: 0, last: at };
+            let used = used.entry((user, permission)).or_insert(fresh);
+            used.times += 1;
+            used.last = used.last.max(at);
+        }
+    }
+
+    /// Writes down what was noted. What the database does not take now waits on.
+    ///
+    /// # Errors
+    /// The directory is unavailable.
+    pub async fn write_down_notes(&self) -> Result<(), DirectoryError> {
+        let (seen, used): (Vec<_>, Vec<_>) = {
+            let waiting = self.notes.lock();
+            let seen = waiting.seen.iter().map(|(key, at)| (*key, *at));
+            let used = waiting.used.iter().map(|(key, used)| (*key, *used));
+            (seen.collect(), used.collect())
+        };
+        for batch in seen.chunks(NOTES_PER_WRITE) {
+            self.write_seen(batch).await?;
+        }
+        for batch in used.chunks(NOTES_PER_WRITE) {
+            self.write_used(batch).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_seen(
+        &self,
+        batch: &[((UserId, DeviceId), Timestamp)],
+    ) -> Result<(), DirectoryError> {
+        let _writing = self.notes.writing.write().await;
+        // The first two are the same, since the other statement has two values before its key.
+        write_each!(
+            self,
+            "UPDATE devices SET last_seen = CASE WHEN last_seen > $1 THEN last_seen ELSE $2 END \
+             WHERE user_id = $3 AND device_id = $4",
+            batch,
+            |((user, device), at): &((UserId, DeviceId), Timestamp)| (
+                millis(*at),
+                millis(*at),
+                user.as_bytes().to_vec(),
+                device.as_bytes().to_vec()
+            )
+        );
+        let seen = &mut self.notes.lock().seen;
+        for (key, at) in batch {
+            if seen.get(key) == Some(at) {
+                seen.remove(key);
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_used(
+        &self,
+        batch: &[((UserId, PermissionId), Use)],
+    ) -> Result<(), DirectoryError> {
+        let _writing = self.notes.writing.write().await;
+        write_each!(
+            self,
+            "UPDATE permissions SET accepted = accepted + $1, last_used = $2 \
+             WHERE user_id = $3 AND permission_id = $4",
+            batch,
+            |((user, permission), used): &((UserId, PermissionId), Use)| (
+                i64::try_from(used.times).unwrap_or(i64::MAX),
+                millis(used.last),
+                user.as_bytes().to_vec(),
+                permission.as_bytes().to_vec()
+            )
+        );
+        let waiting = &mut self.notes.lock().used;
+        for (key, written) in batch {
+            if let Some(used) = waiting.get_mut(key) {
+                used.times -= written.times;
+                if used.times == 0 {
+                    waiting.remove(key);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Notes {
+    /// To be held from before rows are read until what waits was added to them.
+    pub(super) async fn reading(&self) -> tokio::sync::RwLockReadGuard<'_, ()> {
+        self.writing.read().await
+    }
+
+    /// Adds what waits to a row that was read.
+    pub(super) fn add_to_device(&self, user: UserId, device: &mut Device) {
+        if let Some(at) = self.lock().seen.get(&(user, device.id)) {
+            device.last_seen = device.last_seen.max(Some(*at));
+        }
+    }
+
+    /// Adds what waits to a row that was read.
+    pub(super) fn add_to_permission(&self, user: UserId, permission: &mut Permission) {
+        if let Some(used) = self.lock().used.get(&(user, permission.id)) {
+            permission.accepted += used.times;
+            permission.last_used = permission.last_used.max(Some(used.last));
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> (usize, usize) {
+        let waiting = self.lock();
+        (waiting.seen.len(), waiting.used.len())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
