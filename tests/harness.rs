@@ -16,11 +16,12 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
 /// Limits that a test with many users would otherwise meet.
-const ROOMY: [(&str, &str); 6] = [
+const ROOMY: [(&str, &str); 7] = [
     ("BELFRY__LIMITS__ACCOUNTS_PER_HOUR", "1000000"),
     ("BELFRY__LIMITS__PERMISSION_PER_MINUTE", "6000000"),
     ("BELFRY__LIMITS__PERMISSION_BURST", "100000"),
     ("BELFRY__LIMITS__UNPROVEN_PER_SECOND", "1000000"),
+    ("BELFRY__LIMITS__UNPROVEN_ADDRESS_PER_SECOND", "1000000"),
     ("BELFRY__LIMITS__SITE_PER_SECOND", "1000000"),
     ("BELFRY__LOG__LEVEL", "warn"),
 ];

@@ -23,8 +23,11 @@ pub struct PushLimits {
     pub site_per_second: u32,
     /// A day from one proven site.
     pub site_per_day: u64,
-    /// A second to one user, and from one address, from senders who prove nothing.
+    /// A second to one user, from senders who prove nothing. At once as many as under a permission,
+    /// or one that is posted to for the first time would not take what it may.
     pub unproven_per_second: u32,
+    /// A second from one address that proves nothing.
+    pub unproven_address_per_second: u32,
 }
 
 /// What a post is counted against.
@@ -137,7 +140,12 @@ impl PushLimits {
                 let burst = u32::try_from(self.site_per_day).unwrap_or(u32::MAX);
                 Limit::new(self.site_per_day, Duration::from_secs(86_400), burst)
             }
-            Counted::User(_) | Counted::Address(_) => second(self.unproven_per_second),
+            Counted::User(_) => Limit::new(
+                u64::from(self.unproven_per_second),
+                Duration::from_secs(1),
+                self.unproven_per_second.max(self.permission_burst),
+            ),
+            Counted::Address(_) => second(self.unproven_address_per_second),
         }
     }
 
@@ -177,7 +185,7 @@ impl PushLimits {
                 exceeded.scope = Scope::Address;
                 format!(
                     "an address may post {} a second without VAPID",
-                    self.unproven_per_second
+                    self.unproven_address_per_second
                 )
             }
         };

@@ -29,6 +29,7 @@ const SITE: &str = "https://news.example";
 const TTL_MAX: u64 = 3_600;
 const BURST: u32 = 3;
 const UNPROVEN: u32 = 10;
+const ADDRESS: u32 = 16;
 const SITE_PER_SECOND: u32 = 16;
 
 struct Site {
@@ -65,6 +66,21 @@ impl Answer {
 
 fn user() -> UserId {
     UserId::from_bytes([1; 16])
+}
+
+fn other() -> UserId {
+    UserId::from_bytes([2; 16])
+}
+
+fn limits() -> PushLimits {
+    PushLimits {
+        permission_per_minute: 60,
+        permission_burst: BURST,
+        site_per_second: SITE_PER_SECOND,
+        site_per_day: 5_000_000,
+        unproven_per_second: UNPROVEN,
+        unproven_address_per_second: ADDRESS,
+    }
 }
 
 fn secret(number: u8) -> Secret {
@@ -108,6 +124,10 @@ fn vapid_for(audience: &str, key: &SigningKey) -> String {
 
 impl Site {
     async fn new() -> Self {
+        Self::limited(limits()).await
+    }
+
+    async fn limited(limits: PushLimits) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!(
             "sqlite:{}",
@@ -141,20 +161,14 @@ impl Site {
                 public_url: "https://push.example".to_owned(),
                 public_url_former: vec!["http://old.example:8080/base".to_owned()],
                 ttl_max: Duration::from_secs(TTL_MAX),
-                limits: PushLimits {
-                    permission_per_minute: 60,
-                    permission_burst: BURST,
-                    site_per_second: SITE_PER_SECOND,
-                    site_per_day: 5_000_000,
-                    unproven_per_second: UNPROVEN,
-                },
+                limits,
                 trusted_proxies: TrustedProxies::default(),
             },
         );
-        directory
-            .create_account(user(), "ada", "x", Timestamp::from_millis(START))
-            .await
-            .unwrap();
+        for (user, name) in [(user(), "ada"), (other(), "bob")] {
+            let made = directory.create_account(user, name, "x", Timestamp::from_millis(START));
+            made.await.unwrap();
+        }
         let (router, _) = router(bridge.clone()).split_for_parts();
         let router = belfry_edge::layers::finish(router);
         let site = Self {
@@ -171,6 +185,15 @@ impl Site {
     }
 
     async fn approve(&self, number: u8, restricted_to: Option<Vec<u8>>) -> Permission {
+        self.approve_for(user(), number, restricted_to).await
+    }
+
+    async fn approve_for(
+        &self,
+        owner: UserId,
+        number: u8,
+        restricted_to: Option<Vec<u8>>,
+    ) -> Permission {
         let permission = Permission {
             id: PermissionId::from_bytes([number; 16]),
             site: SITE.parse().unwrap(),
@@ -186,12 +209,9 @@ impl Site {
             application_server_key: restricted_to,
             endpoint: secret(number).hash(),
         };
-        self.directory
-            .create_permission(user(), &new)
-            .await
-            .unwrap();
+        self.directory.create_permission(owner, &new).await.unwrap();
         self.command(Command::SetPermission {
-            user: user(),
+            user: owner,
             permission: permission.id,
             site: permission.site.clone(),
             muted: false,

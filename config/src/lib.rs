@@ -75,7 +75,7 @@ impl Given {
         };
         match T::read(&value) {
             Some(read) => *target = read,
-            None => self.wrong(key, Some(&value), format!("must be {}", T::WANTED)),
+            None => self.wrong(key, Some(&value), format!("must be {}", T::wanted())),
         }
     }
 
@@ -173,6 +173,24 @@ impl Config {
             .expect("a scheme and a socket address are a URL")
     }
 
+    /// What devices are told as their TCP address: what was set, else the bound address, with the host
+    /// of `public_url` where it is bound to whatever addresses there are.
+    pub fn mqtt_url_for(&self, bound: SocketAddr) -> String {
+        if let Some(url) = &self.mqtt.public_url {
+            return url.as_str().trim_end_matches('/').to_owned();
+        }
+        let scheme = if self.tls.cert.is_some() {
+            "mqtts"
+        } else {
+            "mqtt"
+        };
+        let public = self.public_url.as_ref().and_then(Url::host_str);
+        match public.filter(|_| bound.ip().is_unspecified()) {
+            Some(host) => format!("{scheme}://{host}:{}", bound.port()),
+            None => format!("{scheme}://{bound}"),
+        }
+    }
+
     /// Who may make accounts: what was set, else everyone on a loopback bind and the invited elsewhere.
     pub fn registration(&self) -> Registration {
         self.accounts
@@ -206,6 +224,17 @@ impl Config {
                 "http.listen",
                 value,
                 "not a loopback address, so public_url must say what sites and devices call",
+            );
+        }
+        if !self.mqtt.listen.ip().is_loopback()
+            && self.public_url.is_none()
+            && self.mqtt.public_url.is_none()
+        {
+            let value = self.mqtt.listen.to_string();
+            wrong(
+                "mqtt.listen",
+                value,
+                "not a loopback address, so mqtt.public_url (or public_url) must say what devices call",
             );
         }
         let public = self.public_url.iter().map(|url| ("public_url", url));
@@ -292,6 +321,11 @@ impl Config {
             (
                 "limits.unproven_per_second",
                 u64::from(limits.unproven_per_second),
+                1,
+            ),
+            (
+                "limits.unproven_address_per_second",
+                u64::from(limits.unproven_address_per_second),
                 1,
             ),
             // A quarter of the mailbox must hold one notification of the largest size.

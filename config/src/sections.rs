@@ -100,8 +100,10 @@ section! {
     site_per_second: u32 = 600;
     /// Notifications a day from one proven site.
     site_per_day: u64 = 5_000_000;
-    /// Notifications a second to one user, and from one address, whose sender proves nothing.
+    /// Notifications a second to one user whose senders prove nothing.
     unproven_per_second: u32 = 10;
+    /// Notifications a second from one address that proves nothing, to whichever users.
+    unproven_address_per_second: u32 = 100;
     /// Notifications owed in one mailbox; history is bounded alike, apart.
     mailbox_notifications: usize = 1_000;
     /// Posted body bytes owed in one mailbox.

@@ -1,7 +1,7 @@
 //! The forms that a value can have, in a file and in a variable alike.
 
 use ipnet::IpNet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 use toml::Value;
@@ -11,6 +11,11 @@ use url::Url;
 pub trait Setting: Sized {
     /// What an error says must be there.
     const WANTED: &'static str;
+
+    /// The same, of the whole value.
+    fn wanted() -> String {
+        Self::WANTED.to_owned()
+    }
 
     /// Reads a value of a file, or the text of a variable.
     fn read(value: &Value) -> Option<Self>;
@@ -92,7 +97,20 @@ macro_rules! parsed_texts {
 parsed_texts! {
     SocketAddr, "an address with a port, such as 127.0.0.1:8080";
     Url, "a URL";
-    IpNet, "an address range, such as 10.0.0.0/8";
+}
+
+impl Setting for IpNet {
+    const WANTED: &'static str = "an address or a range, such as 10.0.0.1 or 10.0.0.0/8";
+
+    fn read(value: &Value) -> Option<Self> {
+        let text = value.as_str()?.trim();
+        let one = || text.parse::<IpAddr>().ok().map(Self::from);
+        text.parse().ok().or_else(one)
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(quoted(&self.to_string()))
+    }
 }
 
 impl Setting for String {
@@ -246,7 +264,14 @@ impl<T: Setting> Setting for Option<T> {
 }
 
 impl<T: Setting> Setting for Vec<T> {
-    const WANTED: &'static str = "a list; in a variable, separated by commas";
+    const WANTED: &'static str = T::WANTED;
+
+    fn wanted() -> String {
+        format!(
+            "a list (in a variable, separated by commas), each {}",
+            T::WANTED
+        )
+    }
 
     fn read(value: &Value) -> Option<Self> {
         match value {

@@ -80,6 +80,18 @@ fn each_error_names_key_value_and_remedy() {
         "limits.site_per_day = -1",
         &["limits.site_per_day = -1: must be a whole number"],
     );
+    check(
+        "trusted_proxies = [\"proxy\"]",
+        &[
+            "trusted_proxies = [\"proxy\"]: must be a list (in a variable, separated by commas), each an address or a range, such as 10.0.0.1 or 10.0.0.0/8",
+        ],
+    );
+    check(
+        "mqtt.listen = \"0.0.0.0:1883\"",
+        &[
+            "mqtt.listen = 0.0.0.0:1883: not a loopback address, so mqtt.public_url (or public_url) must say what devices call",
+        ],
+    );
     assert!(load("[", &[]).is_err_and(|errors| errors.to_string().contains("is not TOML")));
 }
 
@@ -88,7 +100,7 @@ fn a_variable_goes_over_the_file_and_the_command_line_over_both() {
     let environment = [
         ("BELFRY__LIMITS__PERMISSION_PER_MINUTE", "5"),
         ("BELFRY__RETENTION__HISTORY", "12h"),
-        ("BELFRY__TRUSTED_PROXIES", "10.0.0.0/8, ::1/128"),
+        ("BELFRY__TRUSTED_PROXIES", "10.0.0.0/8, ::1"),
         ("BELFRY_DATA_DIR", "/from/variable"),
         ("BELFRY_PASSWORD", "not ours"),
         ("HOME", "/root"),
@@ -100,7 +112,8 @@ fn a_variable_goes_over_the_file_and_the_command_line_over_both() {
     .expect("good");
     assert_eq!(config.limits.permission_per_minute, 5);
     assert_eq!(config.retention.history, Duration::from_secs(12 * 3_600));
-    assert_eq!(config.trusted_proxies.len(), 2);
+    let proxies = ["10.0.0.0/8", "::1/128"].map(|range| range.parse().expect("a range"));
+    assert_eq!(config.trusted_proxies, proxies);
     assert_eq!(config.data_dir, PathBuf::from("/from/variable"));
     let over = Config::load(
         None,
@@ -193,4 +206,26 @@ proptest! {
             let _ = load("", &[(&format!("BELFRY__{key}"), &value)]);
         }
     }
+}
+
+#[test]
+fn devices_are_told_an_address_that_they_can_reach() {
+    let check = |text: &str, bound: &str, expected: &str| {
+        let config = load(text, &[]).expect(text);
+        let bound = bound.parse().expect("an address");
+        assert_eq!(config.mqtt_url_for(bound), expected, "{text}");
+    };
+    check("", "127.0.0.1:1883", "mqtt://127.0.0.1:1883");
+    let public = "public_url = \"https://push.example\"\n";
+    check(public, "127.0.0.1:1883", "mqtt://127.0.0.1:1883");
+    check(public, "192.0.2.1:1883", "mqtt://192.0.2.1:1883");
+    check(public, "0.0.0.0:1883", "mqtt://push.example:1883");
+    let tls = "[tls]\ncert = \"c\"\nkey = \"k\"";
+    check(
+        &format!("{public}{tls}"),
+        "[::]:8883",
+        "mqtts://push.example:8883",
+    );
+    let named = "mqtt.public_url = \"mqtts://mqtt.example:443\"";
+    check(named, "0.0.0.0:1883", "mqtts://mqtt.example:443");
 }

@@ -60,6 +60,7 @@ async fn described(folder: &Path, directory: &Directory) -> OpenApi {
             site_per_second: config.limits.site_per_second,
             site_per_day: config.limits.site_per_day,
             unproven_per_second: config.limits.unproven_per_second,
+            unproven_address_per_second: config.limits.unproven_address_per_second,
         },
         trusted_proxies: TrustedProxies::default(),
     };
@@ -75,7 +76,7 @@ async fn described(folder: &Path, directory: &Directory) -> OpenApi {
         public_url: String::new(),
         mqtt_url: String::new(),
         mqtt_tcp: String::new(),
-        registration_open: true,
+        registration: belfry_config::Registration::Open,
         accounts_per_hour: config.limits.accounts_per_hour,
         sign_in_failures_per_minute: config.limits.sign_in_failures_per_minute,
         password_hashes: config.limits.password_hashes,

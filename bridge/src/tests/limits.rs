@@ -58,21 +58,36 @@ async fn a_refusal_names_the_rate_of_the_permission() {
 #[tokio::test]
 async fn a_refusal_names_the_rate_of_the_address() {
     let site = Site::new().await;
-    for number in 2..=5 {
-        site.approve(number, None).await;
+    // Of two users, so that neither's own rate is reached.
+    for number in 2..=7 {
+        let owner = if number % 2 == 0 { user() } else { other() };
+        site.approve_for(owner, number, None).await;
     }
-    for post in 0..UNPROVEN {
-        let answer = site.post_from(1, 2 + (post % 4) as u8).await;
+    for post in 0..ADDRESS {
+        let answer = site.post_from(1, 2 + (post % 6) as u8).await;
         assert_eq!(answer.status, 201);
     }
-    let over = site.post_from(1, 5).await;
+    let over = site.post_from(1, 7).await;
     check(
         &over,
         "address",
-        u64::from(UNPROVEN),
+        u64::from(ADDRESS),
         1_000,
-        "an address may post 10 a second",
+        "an address may post 16 a second",
     );
+}
+
+#[tokio::test]
+async fn a_permission_takes_its_burst_from_a_sender_who_proves_nothing() {
+    let site = Site::limited(PushLimits {
+        unproven_per_second: 2,
+        ..limits()
+    });
+    let site = site.await;
+    for number in 0..BURST {
+        let answer = site.post(1, &[], body(number as u8)).await;
+        assert_eq!(answer.status, 201);
+    }
 }
 
 #[tokio::test]
