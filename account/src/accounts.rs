@@ -7,6 +7,7 @@ use crate::{Accounts, Caller, random};
 use axum::extract::State;
 use axum::http::StatusCode;
 use belfry_broker::CloseCause;
+use belfry_config::Registration;
 use belfry_edge::ApiError;
 use belfry_protocol::id::UserId;
 use belfry_protocol::problem::Problem;
@@ -47,7 +48,7 @@ async fn providers(State(accounts): State<Accounts>) -> axum::Json<Providers> {
     axum::Json(Providers {
         password: true,
         oidc: None,
-        registration: accounts.0.settings.registration_open,
+        registration: accounts.0.settings.registration == Registration::Open,
     })
 }
 
@@ -88,10 +89,11 @@ async fn create_account(
     Given(new): Given<NewAccount>,
 ) -> Result<(StatusCode, axum::Json<AccountInfo>), Refused> {
     let inner = &accounts.0;
-    if !inner.settings.registration_open {
-        let detail = match new.invite {
-            Some(_) => "this invitation is not good",
-            None => "accounts are made by invitation here; ask the admin for one",
+    if inner.settings.registration != Registration::Open {
+        let detail = match (inner.settings.registration, &new.invite) {
+            (Registration::Closed, _) => "no accounts are made here; the admin makes them",
+            (_, Some(_)) => "this invitation is not good",
+            (_, None) => "accounts are made by invitation here; ask the admin for one",
         };
         return Err(ApiError::new(StatusCode::FORBIDDEN, "registration", detail).into());
     }

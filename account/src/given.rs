@@ -5,7 +5,7 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use belfry_edge::{AddressKey, ApiError, ClientAddress, read_body};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
 /// Bytes of a JSON body: an acknowledgement of a whole mailbox, twice over.
@@ -54,20 +54,28 @@ fn says_json(headers: &HeaderMap) -> bool {
 
 /// 400 for what is no JSON, 422 with the field for what has another shape.
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    let mut text = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut text).map_err(|error| {
-        let field = field(&error.path().to_string(), error.inner());
-        match error.inner().classify() {
-            Category::Data => ApiError::invalid(&field, error.inner().to_string()),
-            _ => not_json(error.inner()),
-        }
+    // Structures would be read from arrays too, field by field.
+    let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
+    if first == Some(&b'[') {
+        return Err(ApiError::invalid(
+            "body",
+            "the body is a JSON object, not an array",
+        ));
+    }
+    serde_json::from_slice::<IgnoredAny>(body).map_err(|error| {
+        let detail = format!("the body is not JSON: {error}");
+        ApiError::malformed("body", detail)
     })?;
-    text.end().map_err(|error| not_json(&error))?;
-    Ok(value)
-}
-
-fn not_json(error: &serde_json::Error) -> ApiError {
-    ApiError::malformed("body", format!("the body is not JSON: {error}"))
+    let mut text = serde_json::Deserializer::from_slice(body);
+    serde_path_to_error::deserialize(&mut text).map_err(|error| {
+        let field = field(&error.path().to_string(), error.inner());
+        let detail = match error.inner().classify() {
+            Category::Data => error.inner().to_string(),
+            // A name out of several that is no text at all is no data error to serde_json.
+            _ => "a value of another type is wanted here".to_owned(),
+        };
+        ApiError::invalid(&field, detail)
+    })
 }
 
 /// The path to the value; one that is missing is named by serde in words alone.

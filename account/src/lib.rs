@@ -24,6 +24,7 @@ pub use reconcile::reconcile;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use belfry_broker::Broker;
+use belfry_config::Registration;
 use belfry_edge::{ApiError, TrustedProxies};
 use belfry_protocol::id::UserId;
 use belfry_protocol::time::Timestamp;
@@ -51,8 +52,8 @@ pub struct Settings {
     pub mqtt_url: String,
     /// What devices are told as the TCP address.
     pub mqtt_tcp: String,
-    /// Whether everyone may make an account.
-    pub registration_open: bool,
+    /// Who may make an account.
+    pub registration: Registration,
     /// New accounts an hour from one address.
     pub accounts_per_hour: u32,
     /// Failed sign-ins a minute by name and address.

@@ -83,7 +83,7 @@ fn settings() -> Settings {
         public_url: "https://push.example".to_owned(),
         mqtt_url: "wss://push.example/mqtt".to_owned(),
         mqtt_tcp: "mqtts://push.example:8883".to_owned(),
-        registration_open: true,
+        registration: Registration::Open,
         accounts_per_hour: 5,
         sign_in_failures_per_minute: 5,
         password_hashes: 2,
