@@ -55,7 +55,7 @@ impl Approve {
             let _ = server.revoke_permission(kept.permission).await;
             return Err(error.into());
         }
-        println!("{}", terminal::json(&kept.subscription()));
+        terminal::print(&terminal::json(&kept.subscription()))?;
         terminal::note(&format!(
             "{} may now notify you (permission {}). Give it the line above; it is a secret.",
             kept.site, kept.permission

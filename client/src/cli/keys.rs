@@ -43,17 +43,22 @@ enum Action {
 
 impl Keys {
     pub(super) fn run(self, globals: &Globals) -> anyhow::Result<()> {
-        match self.action.unwrap_or(Action::Show) {
-            Action::Show => show(globals),
+        let public_key = match self.action.unwrap_or(Action::Show) {
+            Action::Show => return show(globals),
             Action::SiteNew { file } => {
                 let key = BoxSecretKey::generate();
-                write_pair(&file, key.public().to_string(), key.expose())
+                write_pair(&file, key.public().to_string(), key.expose())?
             }
             Action::VapidNew { file } => {
                 let key = VapidKey::generate();
-                write_pair(&file, key.public(), key.expose())
+                write_pair(&file, key.public(), key.expose())?
             }
-        }
+        };
+        let made = match globals.json {
+            true => terminal::json(&json!({"public_key": public_key})),
+            false => public_key,
+        };
+        Ok(terminal::print(&made)?)
     }
 }
 
@@ -71,18 +76,20 @@ fn show(globals: &Globals) -> anyhow::Result<()> {
             "key_file": file.path(),
             "permissions": permissions,
         });
-        println!("{}", terminal::json(&shown));
+        terminal::print(&terminal::json(&shown))?;
     } else {
-        println!("device       {}", device.device.device_id);
-        println!("public key   {public}");
-        println!("fingerprint  {}", public.fingerprint());
-        println!("permissions  {permissions} in {}", file.path().display());
+        terminal::print(&format!(
+            "device       {}\npublic key   {public}\nfingerprint  {}\npermissions  {permissions} in {}",
+            device.device.device_id,
+            public.fingerprint(),
+            file.path().display()
+        ))?;
     }
     Ok(())
 }
 
-/// Writes a pair where nothing is yet, and prints its public half.
-fn write_pair(path: &Path, public_key: String, private_key: String) -> anyhow::Result<()> {
+/// Writes a pair where nothing is yet, and gives its public half.
+fn write_pair(path: &Path, public_key: String, private_key: String) -> anyhow::Result<String> {
     if path.exists() {
         bail!(
             "{} is already there, and a key that is overwritten is lost; choose another name",
@@ -94,8 +101,7 @@ fn write_pair(path: &Path, public_key: String, private_key: String) -> anyhow::R
         private_key,
     };
     write_json(path, &pair)?;
-    println!("{}", pair.public_key);
-    Ok(())
+    Ok(pair.public_key)
 }
 
 #[cfg(test)]

@@ -12,7 +12,6 @@ use belfry_protocol::id::PermissionId;
 use serde::Serialize;
 use serde_json::json;
 use std::collections::HashSet;
-use std::io::Write as _;
 
 const EXAMPLE: &str = "Example:
   belfry listen
@@ -152,9 +151,7 @@ impl Screen {
         } else {
             plain_lines(received, self.out)
         };
-        let mut stdout = std::io::stdout().lock();
-        writeln!(stdout, "{text}")?;
-        stdout.flush()
+        terminal::print(&text)
     }
 
     fn say(&self, incoming: &Incoming) {

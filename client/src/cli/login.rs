@@ -72,7 +72,7 @@ impl Login {
             "device_id": device.device.device_id,
         });
         if globals.json {
-            println!("{}", terminal::json(&made));
+            terminal::print(&terminal::json(&made))?;
         } else {
             terminal::note(&format!(
                 "Signed in as {} on {}; this is device {}.",

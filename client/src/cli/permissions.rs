@@ -56,15 +56,17 @@ impl Permissions {
         match self.action.unwrap_or(Action::List) {
             Action::List => {
                 for info in server.permissions().await.map_err(signed_out)? {
-                    println!("{}", shown(&info, globals.json));
+                    terminal::print(&shown(&info, globals.json))?;
                 }
                 Ok(())
             }
             Action::Mute { permission } => {
-                change(&server, permission, PermissionState::Muted).await
+                change(&server, permission, PermissionState::Muted).await?;
+                say(permission, "muted", globals)
             }
             Action::Allow { permission } => {
-                change(&server, permission, PermissionState::Allowed).await
+                change(&server, permission, PermissionState::Allowed).await?;
+                say(permission, "allowed", globals)
             }
             Action::Revoke { permission } => {
                 server
@@ -72,10 +74,22 @@ impl Permissions {
                     .await
                     .map_err(signed_out)?;
                 let forgotten = globals.key_file()?.remove(permission);
-                forgotten.context("it is revoked, but its keys are still on this machine")
+                forgotten.context("it is revoked, but its keys are still on this machine")?;
+                say(permission, "revoked", globals)
             }
         }
     }
+}
+
+/// What has become of it.
+fn say(permission: PermissionId, state: &str, globals: &Globals) -> anyhow::Result<()> {
+    if globals.json {
+        let changed = serde_json::json!({"permission_id": permission, "state": state});
+        terminal::print(&terminal::json(&changed))?;
+    } else {
+        terminal::note(&format!("Permission {permission} is {state}."));
+    }
+    Ok(())
 }
 
 async fn change(

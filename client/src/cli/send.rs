@@ -78,11 +78,11 @@ impl Send {
         };
         let accepted = sender.send(message).await?;
         if globals.json {
-            println!("{}", terminal::json(&accepted));
+            terminal::print(&terminal::json(&accepted))?;
         } else {
             terminal::note("Accepted.");
             if let Some(location) = &accepted.location {
-                println!("{}", terminal::line(location));
+                terminal::print(&terminal::line(location))?;
                 terminal::note("DELETE on this URL takes it back; it is a secret.");
             }
         }

@@ -99,6 +99,17 @@ pub(super) fn json(value: &impl serde::Serialize) -> String {
     shown
 }
 
+/// Writes what a command makes, a line or more.
+///
+/// # Errors
+/// Stdout cannot be written; a reader that went away, such as `head`, among others.
+pub(super) fn print(text: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(format!("{text}\n").as_bytes())?;
+    stdout.flush()
+}
+
 /// Says something to the person, beside what the command makes.
 pub(super) fn note(text: &str) {
     eprintln!("{text}");
