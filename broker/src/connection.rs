@@ -10,6 +10,7 @@ mod unlogged;
 
 use crate::broker::Broker;
 use crate::delivery::Delivery;
+use crate::denial::{self, Denial};
 use crate::detached::Left;
 use crate::figures::{Connected, TransportKind};
 use crate::hub::Registration;
@@ -40,6 +41,8 @@ pub(crate) struct Connection {
     transport: Transport,
     kind: TransportKind,
     session: Session,
+    /// An answer was larger than the client takes, so that it would wait for it in vain.
+    unanswered: bool,
     client: Option<Box<Client>>,
 }
 
@@ -85,6 +88,7 @@ impl Connection {
             broker,
             transport,
             kind,
+            unanswered: false,
             client: None,
         }
     }
@@ -139,12 +143,12 @@ impl Connection {
                 Ok(Some(packet)) => self.session.receive(packet, steady_clock()),
                 Err(error) => {
                     self.answer_bad_connect(error);
-                    self.session.end(Ending::Refused(error.reason()))
+                    self.session.end(Ending::Refused(error.into()))
                 }
             };
             match action {
                 Action::Nothing => {}
-                Action::Send(packet) => self.write(&packet),
+                Action::Send(packet) => self.answer(packet),
                 Action::End(ending) => return Some(ending),
                 Action::Settled(what) => self.acknowledged(what),
                 action => {
@@ -152,6 +156,9 @@ impl Connection {
                         return Some(ending);
                     }
                 }
+            }
+            if self.unanswered {
+                return Some(Ending::Refused(denial::ANSWER_TOO_LARGE));
             }
         }
         None
@@ -165,7 +172,7 @@ impl Connection {
             _ => return,
         };
         if self.session.version().is_none() {
-            self.write(&ServerPacket::ConnAck(ConnAck {
+            self.answer(ServerPacket::ConnAck(ConnAck {
                 session_present: false,
                 reason,
                 properties: ConnAckProperties::default(),
@@ -179,9 +186,9 @@ impl Connection {
             Action::Connect(connect) => self.open(*connect).await,
             Action::Publish(publish) => {
                 let (qos, packet_id) = (publish.qos, publish.packet_id);
-                let reason = self.publish(*publish).await;
-                match self.session.published(qos, packet_id, reason) {
-                    Action::Send(packet) => self.write(&packet),
+                let published = self.publish(*publish).await;
+                match self.session.published(qos, packet_id, published) {
+                    Action::Send(packet) => self.answer(packet),
                     Action::End(ending) => return Some(ending),
                     _ => {}
                 }
@@ -277,6 +284,18 @@ impl Connection {
         deadlines.into_iter().flatten().min()
     }
 
+    /// Writes an answer, without the words that explain it where the client does not take them.
+    fn answer(&mut self, mut packet: ServerPacket) {
+        if !self.session.explains() || !self.session.fits(&packet) {
+            packet.drop_detail();
+        }
+        if self.session.fits(&packet) {
+            self.write(&packet);
+        } else {
+            self.unanswered = true;
+        }
+    }
+
     fn write(&mut self, packet: &ServerPacket) {
         let version = self.session.version().unwrap_or(ProtocolVersion::V311);
         self.transport.write(packet, version);
@@ -303,10 +322,10 @@ impl Connection {
     /// the device waits for that.
     async fn leave(mut self: Box<Self>, ending: Ending) {
         let says_why = self.client.is_some() && self.session.version() == Some(ProtocolVersion::V5);
-        if let (true, Some(reason)) = (says_why, ending.reason()) {
-            self.write(&ServerPacket::Disconnect(ServerDisconnect {
+        if let (true, Some(Denial { reason, says })) = (says_why, ending.denial()) {
+            self.answer(ServerPacket::Disconnect(ServerDisconnect {
                 reason,
-                detail: None,
+                detail: Some(says),
             }));
         }
         // A client that does not take it has gone, or will find the stream closed.

@@ -15,6 +15,7 @@ mod broker;
 mod bus;
 mod connection;
 mod delivery;
+pub mod denial;
 mod detached;
 mod directory;
 mod figures;

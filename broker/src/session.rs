@@ -5,9 +5,10 @@
 //! of unacknowledged messages (MQTT 5.0 §4.9), the QoS 2 handshake of what the client publishes
 //! (§4.3.3), keep-alive (§3.1.2.10), and the client's own packet size.
 
+use crate::denial::{self, Denial};
 use crate::inbox::CloseCause;
 use crate::wire::{
-    Ack, ClientPacket, Connect, Disconnect, ProtocolVersion, Publish, QoS, ReasonCode,
+    Ack, ClientPacket, Connect, Disconnect, ProtocolVersion, Publish, PublishAck, QoS, ReasonCode,
     ServerPacket, ServerPublish, Subscribe, Unsubscribe, Will, encoded_len,
 };
 use belfry_protocol::time::Timestamp;
@@ -68,13 +69,13 @@ pub enum Action {
 /// Why a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// The client said so; its will is gone unless it asked for it.
+    /// The client said so.
     Client {
-        /// DISCONNECT with Will Message (0x04).
+        /// Whether its will is due all the same: for any reason but 0x00 (MQTT 5.0 §3.14.4).
         with_will: bool,
     },
     /// The client broke the protocol or a limit.
-    Refused(ReasonCode),
+    Refused(Denial),
     /// The server ends it.
     Server(CloseCause),
     /// The stream ended, or failed.
@@ -82,14 +83,12 @@ pub enum Ending {
 }
 
 impl Ending {
-    /// The reason that a 5.0 client is told in a DISCONNECT, where it is told any.
-    pub fn reason(self) -> Option<ReasonCode> {
+    /// What a 5.0 client is told in a DISCONNECT, where it is told anything.
+    pub fn denial(self) -> Option<Denial> {
         match self {
             Self::Client { .. } | Self::Lost => None,
-            Self::Refused(reason) => Some(reason),
-            Self::Server(CloseCause::TakenOver) => Some(ReasonCode::SessionTakenOver),
-            Self::Server(CloseCause::ShuttingDown) => Some(ReasonCode::ServerShuttingDown),
-            Self::Server(CloseCause::Administrative) => Some(ReasonCode::AdministrativeAction),
+            Self::Refused(denial) => Some(denial),
+            Self::Server(cause) => Some(cause.into()),
         }
     }
 }
@@ -122,6 +121,8 @@ pub struct Session {
     version: ProtocolVersion,
     window: u16,
     client_packet_bytes_max: Option<u32>,
+    /// Whether the client takes Reason Strings.
+    explains: bool,
     in_flight: Vec<(NonZeroU16, InFlight)>,
     next_packet_id: NonZeroU16,
     inbound_qos2: Vec<NonZeroU16>,
@@ -140,6 +141,7 @@ impl Session {
             version: ProtocolVersion::V311,
             window: limits.window.get(),
             client_packet_bytes_max: None,
+            explains: false,
             in_flight: Vec::new(),
             next_packet_id: NonZeroU16::MIN,
             inbound_qos2: Vec::new(),
@@ -198,10 +200,10 @@ impl Session {
             (Phase::Ended, _) => Action::Nothing,
             (Phase::AwaitingConnect, ClientPacket::Connect(connect)) => self.connect(connect),
             (Phase::AwaitingConnect, _) | (_, ClientPacket::Connect(_)) => {
-                self.refuse(ReasonCode::ProtocolError)
+                self.refuse(denial::ORDER)
             }
             // Nothing may be processed before it is known who sent it.
-            (Phase::Connecting, _) => self.refuse(ReasonCode::NotAuthorized),
+            (Phase::Connecting, _) => self.refuse(denial::CREDENTIALS),
             (Phase::Connected, packet) => {
                 self.deadline = self.keep_alive.and_then(|keep| now.checked_add(keep));
                 self.connected(packet)
@@ -214,7 +216,7 @@ impl Session {
         match (self.phase, self.deadline) {
             (Phase::Ended, _) | (_, None) => Action::Nothing,
             (_, Some(deadline)) if now < deadline => Action::Nothing,
-            (Phase::Connected, _) => self.refuse(ReasonCode::KeepAliveTimeout),
+            (Phase::Connected, _) => self.refuse(denial::SILENT),
             _ => self.end(Ending::Lost),
         }
     }
@@ -265,27 +267,40 @@ impl Session {
         })
     }
 
-    /// The answer to a PUBLISH that was dealt with; `reason` says how.
+    /// Whether a refusal is to say what would be right: not to one who asked for no problem
+    /// information (MQTT 5.0 §3.1.2.11.7), which leaves it to CONNACK and DISCONNECT at most.
+    pub fn explains(&self) -> bool {
+        self.explains
+    }
+
+    /// The answer to a PUBLISH that was dealt with, or why it was not.
     pub fn published(
         &mut self,
         qos: QoS,
         packet_id: Option<NonZeroU16>,
-        reason: ReasonCode,
+        published: Result<(), Denial>,
     ) -> Action {
-        let refused = reason as u8 >= 0x80;
         // 3.1.1 has no way to refuse a message: a foreign topic ends the connection (§3.3.5).
-        if refused && self.version == ProtocolVersion::V311 {
-            return self.refuse(reason);
+        if let (Err(denial), ProtocolVersion::V311) = (published, self.version) {
+            return self.refuse(denial);
         }
+        let answer = |packet_id| match published {
+            Ok(()) => received(packet_id),
+            Err(Denial { reason, says }) => PublishAck {
+                packet_id,
+                reason,
+                detail: Some(says),
+            },
+        };
         match (qos, packet_id) {
             (QoS::AtLeastOnce, Some(packet_id)) => {
-                Action::Send(ServerPacket::PubAck(Ack { packet_id, reason }))
+                Action::Send(ServerPacket::PubAck(answer(packet_id)))
             }
             (QoS::ExactlyOnce, Some(packet_id)) => {
-                if !refused {
+                if published.is_ok() {
                     self.inbound_qos2.push(packet_id);
                 }
-                Action::Send(ServerPacket::PubRec(Ack { packet_id, reason }))
+                Action::Send(ServerPacket::PubRec(answer(packet_id)))
             }
             _ => Action::Nothing,
         }
@@ -298,8 +313,8 @@ impl Session {
         Action::End(ending)
     }
 
-    fn refuse(&mut self, reason: ReasonCode) -> Action {
-        self.end(Ending::Refused(reason))
+    fn refuse(&mut self, denial: Denial) -> Action {
+        self.end(Ending::Refused(denial))
     }
 
     fn connect(&mut self, mut connect: Box<Connect>) -> Action {
@@ -307,6 +322,8 @@ impl Session {
         self.version = connect.version;
         self.window = self.window.min(connect.receive_maximum.get());
         self.client_packet_bytes_max = connect.maximum_packet_size.map(std::num::NonZeroU32::get);
+        self.explains =
+            connect.version == ProtocolVersion::V5 && connect.request_problem_information;
         let max = self.limits.session_expiry_secs_max;
         self.expiry_secs = match connect.version {
             ProtocolVersion::V5 => connect.session_expiry_secs.min(max),
@@ -329,7 +346,7 @@ impl Session {
 
     fn connected(&mut self, packet: ClientPacket) -> Action {
         match packet {
-            ClientPacket::Connect(_) | ClientPacket::Auth => self.refuse(ReasonCode::ProtocolError),
+            ClientPacket::Connect(_) | ClientPacket::Auth => self.refuse(denial::ORDER),
             ClientPacket::Publish(publish) => self.publish(publish),
             ClientPacket::PubAck(ack) => self.acknowledged(ack.packet_id),
             // Nothing is sent at QoS 2, so these answer nothing.
@@ -351,19 +368,16 @@ impl Session {
     fn publish(&mut self, publish: Box<Publish>) -> Action {
         // No alias was ever offered (MQTT 5.0 §3.3.2.3.4).
         if publish.topic_alias.is_some() {
-            return self.refuse(ReasonCode::TopicAliasInvalid);
+            return self.refuse(denial::TOPIC_ALIAS);
         }
         let (QoS::ExactlyOnce, Some(packet_id)) = (publish.qos, publish.packet_id) else {
             return Action::Publish(publish);
         };
         if self.inbound_qos2.contains(&packet_id) {
-            return Action::Send(ServerPacket::PubRec(Ack {
-                packet_id,
-                reason: ReasonCode::Success,
-            }));
+            return Action::Send(ServerPacket::PubRec(received(packet_id)));
         }
         if self.inbound_qos2.len() >= usize::from(INBOUND_QOS2_MAX) {
-            return self.refuse(ReasonCode::ReceiveMaximumExceeded);
+            return self.refuse(denial::RECEIVE_MAXIMUM);
         }
         Action::Publish(publish)
     }
@@ -398,11 +412,11 @@ impl Session {
         if let Some(expiry) = disconnect.session_expiry_secs {
             // MQTT 5.0 §3.14.2.2.2: a session that was to end cannot be kept after all.
             if self.expiry_secs == 0 && expiry != 0 {
-                return self.refuse(ReasonCode::ProtocolError);
+                return self.refuse(denial::SESSION_EXPIRY);
             }
             self.expiry_secs = expiry.min(self.limits.session_expiry_secs_max);
         }
-        let with_will = disconnect.reason == ReasonCode::DisconnectWithWillMessage;
+        let with_will = disconnect.reason != ReasonCode::Success;
         self.end(Ending::Client { with_will })
     }
 
@@ -415,6 +429,15 @@ impl Session {
 pub fn again(mut publish: ServerPublish) -> ServerPublish {
     publish.dup = true;
     publish
+}
+
+/// A PUBLISH arrived.
+fn received(packet_id: NonZeroU16) -> PublishAck {
+    PublishAck {
+        packet_id,
+        reason: ReasonCode::Success,
+        detail: None,
+    }
 }
 
 fn following(id: NonZeroU16) -> NonZeroU16 {

@@ -6,6 +6,7 @@ mod device;
 mod filters;
 mod held;
 mod options;
+mod refused;
 mod timing;
 mod websocket;
 

@@ -1,10 +1,11 @@
 //! SUBSCRIBE and UNSUBSCRIBE: which filters a device may have, and where they start.
 
 use super::{Client, Connection, wall_clock};
+use crate::denial::{self, Denial};
 use crate::mailbox::apply_one;
 use crate::notice::Live;
 use crate::wire::{
-    QoS, ReasonCode, RetainHandling, ServerPacket, SubAck, Subscribe, SubscribeFilter, UnsubAck,
+    ProtocolVersion, QoS, ReasonCode, RetainHandling, ServerPacket, SubAck, Subscribe, SubscribeFilter, UnsubAck,
     Unsubscribe,
 };
 use belfry_protocol::topic::{Filter, Topic};
@@ -23,12 +24,14 @@ const FILTERS_PER_PACKET_MAX: usize = FILTERS_MAX;
 impl Connection {
     pub(super) async fn subscribe(&mut self, subscribe: Subscribe) {
         let mut codes = Vec::with_capacity(subscribe.filters.len());
+        // There is one Reason String for all filters: the first refusal's.
+        let mut detail = None;
         let mut granted = Vec::new();
         let mut wants_retained = Vec::new();
         for (index, asked) in subscribe.filters.iter().enumerate() {
             let grant = match index < FILTERS_PER_PACKET_MAX {
                 true => self.grant(asked, &granted).await,
-                false => Err(ReasonCode::QuotaExceeded),
+                false => Err(denial::FILTERS),
             };
             match grant {
                 Ok(filter) => {
@@ -42,18 +45,24 @@ impl Connection {
                         false => ReasonCode::Success,
                     });
                 }
-                Err(reason) => codes.push(reason),
+                Err(Denial { reason, says }) => {
+                    codes.push(reason);
+                    detail.get_or_insert(says);
+                }
             }
         }
         if !granted.is_empty() && self.make(granted).await.is_err() {
             wants_retained.clear();
+            let Denial { reason, says } = denial::FILTERS_UNAVAILABLE;
             for code in codes.iter_mut().filter(|code| (**code as u8) < 0x80) {
-                *code = ReasonCode::ImplementationSpecificError;
+                *code = reason;
             }
+            detail = Some(says);
         }
-        self.write(&ServerPacket::SubAck(SubAck {
+        self.answer(ServerPacket::SubAck(SubAck {
             packet_id: subscribe.packet_id,
             codes,
+            detail,
         }));
         if !wants_retained.is_empty() {
             self.queue_retained(&wants_retained).await;
@@ -65,6 +74,7 @@ impl Connection {
             return;
         };
         let mut codes = Vec::with_capacity(unsubscribe.filters.len());
+        let mut detail = None;
         let mut removed = Vec::new();
         for text in &unsubscribe.filters {
             let filter = Filter::parse(client.user, text.as_str()).ok();
@@ -84,19 +94,22 @@ impl Connection {
                 filters: removed,
             };
             if apply_one(&*self.broker.0.mailbox, command).await.is_err() {
+                let Denial { reason, says } = denial::FILTERS_UNAVAILABLE;
                 for code in codes
                     .iter_mut()
                     .filter(|code| **code == ReasonCode::Success)
                 {
-                    *code = ReasonCode::ImplementationSpecificError;
+                    *code = reason;
                 }
+                detail = Some(says);
                 left.clone_from(&client.delivery.view().filters);
             }
         }
         client.delivery.set_filters(left, Seq(0));
-        self.write(&ServerPacket::UnsubAck(UnsubAck {
+        self.answer(ServerPacket::UnsubAck(UnsubAck {
             packet_id: unsubscribe.packet_id,
             codes,
+            detail,
         }));
     }
 
@@ -104,22 +117,26 @@ impl Connection {
         &mut self,
         asked: &SubscribeFilter,
         granted: &[(Filter, SubscriptionOptions)],
-    ) -> Result<Filter, ReasonCode> {
-        let client = self.client.as_ref().ok_or(ReasonCode::NotAuthorized)?;
+    ) -> Result<Filter, Denial> {
+        let client = self.client.as_ref().ok_or(denial::FILTER)?;
+        let v5 = self.session.version() == Some(ProtocolVersion::V5);
+        if v5 && asked.is_shared() {
+            return Err(denial::SHARED);
+        }
         let filter = Filter::parse(client.user, asked.filter.as_str());
-        let filter = filter.map_err(|_| ReasonCode::NotAuthorized)?;
+        let filter = filter.map_err(|_| denial::FILTER)?;
         let new = |filter: &Filter| !client.has(filter);
         let more = granted.iter().filter(|(filter, _)| new(filter)).count();
         let count = client.delivery.view().filters.len() + more;
         if count >= FILTERS_MAX && new(&filter) {
-            return Err(ReasonCode::QuotaExceeded);
+            return Err(denial::FILTERS);
         }
         if let Filter::Notification(permission) = filter {
             let directory = &self.broker.0.directory;
             match directory.owns_permission(client.user, permission).await {
                 Ok(true) => {}
-                Ok(false) => return Err(ReasonCode::NotAuthorized),
-                Err(_) => return Err(ReasonCode::ImplementationSpecificError),
+                Ok(false) => return Err(denial::PERMISSION),
+                Err(_) => return Err(denial::FILTERS_UNAVAILABLE),
             }
         }
         Ok(filter)

@@ -2,6 +2,7 @@
 
 use super::{Client, Connection, steady_clock, wall_clock};
 use crate::broker::Broker;
+use crate::denial::{self, Denial};
 use crate::mailbox::apply_one;
 use crate::notice::{Live, Notice};
 use crate::presence::Presence;
@@ -53,15 +54,11 @@ struct Seen {
 
 impl Connection {
     /// Publishes, and says how it went.
-    pub(super) async fn publish(&mut self, publish: Publish) -> ReasonCode {
-        let Some(client) = &mut self.client else {
-            return ReasonCode::NotAuthorized;
-        };
+    pub(super) async fn publish(&mut self, publish: Publish) -> Result<(), Denial> {
+        let client = self.client.as_mut().ok_or(denial::TOPIC)?;
         let own = client.device;
-        let topic = match Topic::parse(client.user, publish.topic.as_str()) {
-            Ok(topic) => topic,
-            Err(_) => return ReasonCode::NotAuthorized,
-        };
+        let topic = Topic::parse(client.user, publish.topic.as_str());
+        let topic = topic.map_err(|_| denial::TOPIC)?;
         let wait = client.allowance.take(steady_clock());
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
@@ -83,9 +80,10 @@ impl Connection {
                         _ => WhenFull::DropOldest,
                     },
                 };
-                reason(publish_private(&self.broker, client.user, own, topic, message).await)
+                publish_private(&self.broker, client.user, own, topic, message).await?;
+                Ok(())
             }
-            _ => ReasonCode::NotAuthorized,
+            _ => Err(denial::TOPIC),
         }
     }
 
@@ -99,45 +97,40 @@ impl Connection {
             };
             let released = apply_one(&*self.broker.0.mailbox, command).await;
             if matches!(released, Err(Refusal::Unavailable)) {
-                return Some(Ending::Refused(ReasonCode::ServerUnavailable));
+                return Some(Ending::Refused(denial::RELEASE_UNAVAILABLE));
             }
         }
-        self.write(&ServerPacket::PubComp(Ack {
+        self.answer(ServerPacket::PubComp(Ack {
             packet_id,
             reason: ReasonCode::Success,
         }));
         None
     }
 
-    async fn presence(&mut self, publish: &Publish) -> ReasonCode {
-        let Some(presence) = Presence::parse(&publish.payload) else {
-            return ReasonCode::PayloadFormatInvalid;
-        };
-        let Some(client) = &self.client else {
-            return ReasonCode::NotAuthorized;
-        };
+    async fn presence(&mut self, publish: &Publish) -> Result<(), Denial> {
+        let presence = Presence::parse(&publish.payload).ok_or(denial::PRESENCE)?;
+        let client = self.client.as_ref().ok_or(denial::TOPIC)?;
         let hub = &self.broker.0.hub;
         hub.set_presence(client.user, client.inbox(), presence);
         self.apply_with_qos2(None, publish).await
     }
 
-    async fn seen(&mut self, publish: &Publish) -> ReasonCode {
-        let Some(client) = &self.client else {
-            return ReasonCode::NotAuthorized;
-        };
-        let Ok(Seen { ids }) = serde_json::from_slice(&publish.payload) else {
-            return ReasonCode::PayloadFormatInvalid;
-        };
+    async fn seen(&mut self, publish: &Publish) -> Result<(), Denial> {
+        let user = self.client.as_ref().ok_or(denial::TOPIC)?.user;
+        let Seen { ids } = serde_json::from_slice(&publish.payload).map_err(|_| denial::SEEN)?;
         if ids.len() > SEEN_IDS_MAX {
-            return ReasonCode::QuotaExceeded;
+            return Err(denial::SEEN_COUNT);
         }
-        let user = client.user;
         self.apply_with_qos2(Some(Command::Seen { user, ids }), publish)
             .await
     }
 
     /// Applies a command, and remembers a QoS 2 packet id in the same commit.
-    async fn apply_with_qos2(&mut self, command: Option<Command>, publish: &Publish) -> ReasonCode {
+    async fn apply_with_qos2(
+        &mut self,
+        command: Option<Command>,
+        publish: &Publish,
+    ) -> Result<(), Denial> {
         let mut commands: Vec<_> = command.into_iter().collect();
         if let Some(client) = &self.client {
             let packet_id = qos2_id(client, publish);
@@ -148,11 +141,11 @@ impl Connection {
             }));
         }
         if commands.is_empty() {
-            return ReasonCode::Success;
+            return Ok(());
         }
         let answers = self.broker.0.mailbox.apply(commands).await;
         let refused = answers.into_iter().find_map(Result::err);
-        reason(refused.map_or(Ok(()), Err))
+        refused.map_or(Ok(()), |refusal| Err(refusal.into()))
     }
 }
 
@@ -273,20 +266,6 @@ pub(super) async fn leave_will(
 fn qos2_id(client: &Client, publish: &Publish) -> Option<u16> {
     let qos2 = client.persistent && publish.qos == QoS::ExactlyOnce;
     publish.packet_id.filter(|_| qos2).map(NonZeroU16::get)
-}
-
-fn reason(published: Result<(), Refusal>) -> ReasonCode {
-    match published {
-        Ok(()) => ReasonCode::Success,
-        Err(Refusal::PrivateSpaceFull) => ReasonCode::QuotaExceeded,
-        Err(Refusal::Blocked | Refusal::UnknownSession) => ReasonCode::NotAuthorized,
-        Err(
-            Refusal::UnknownPermission
-            | Refusal::Revoked
-            | Refusal::IdempotencyMismatch
-            | Refusal::Unavailable,
-        ) => ReasonCode::ImplementationSpecificError,
-    }
 }
 
 #[cfg(test)]

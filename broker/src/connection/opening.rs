@@ -2,11 +2,12 @@
 
 use super::{Client, Connection, TAKEOVER_MAX, inbound, steady_clock, unlogged, wall_clock};
 use crate::delivery::Delivery;
+use crate::denial::{self, Denial};
 use crate::figures::Connected;
 use crate::inbox::CloseCause;
 use crate::mailbox::apply_one;
 use crate::session::{Ending, INBOUND_QOS2_MAX, InFlight};
-use crate::wire::{ConnAck, ConnAckProperties, Connect, ProtocolVersion, ReasonCode, ServerPacket};
+use crate::wire::{ConnAck, ConnAckProperties, Connect, ReasonCode, ServerPacket};
 use belfry_protocol::id::{DeviceId, UserId};
 use belfry_protocol::topic::Topic;
 use belfry_store::mailbox::{Command, Outcome, Refusal, Seq, SessionRow, View};
@@ -17,30 +18,34 @@ impl Connection {
     /// Opens the session, or says why not.
     pub(super) async fn open(&mut self, connect: Connect) -> Option<Ending> {
         match self.try_open(&connect).await {
-            Ok(()) => None,
-            Err(reason) => {
-                self.write(&ServerPacket::ConnAck(ConnAck {
+            // What does not take a CONNACK is told nothing more ([MQTT-3.14.0-1]).
+            Ok(()) => self.unanswered.then_some(Ending::Lost),
+            Err(denial) => {
+                self.answer(ServerPacket::ConnAck(ConnAck {
                     session_present: false,
-                    reason,
-                    properties: ConnAckProperties::default(),
+                    reason: denial.reason,
+                    properties: ConnAckProperties {
+                        reason_string: Some(denial.says),
+                        ..ConnAckProperties::default()
+                    },
                 }));
                 // Nothing of it is left to end in order.
                 self.client = None;
-                Some(Ending::Refused(reason))
+                Some(Ending::Refused(denial))
             }
         }
     }
 
-    async fn try_open(&mut self, connect: &Connect) -> Result<(), ReasonCode> {
+    async fn try_open(&mut self, connect: &Connect) -> Result<(), Denial> {
         let broker = self.broker.clone();
         if connect.authentication_method.is_some() {
-            return Err(ReasonCode::BadAuthenticationMethod);
+            return Err(denial::AUTHENTICATION_METHOD);
         }
         let (user, device) = self.identify(connect).await?;
         if let Some(will) = &connect.will {
             match Topic::parse(user, will.topic.as_str()) {
                 Ok(Topic::Private(_)) => {}
-                _ => return Err(ReasonCode::NotAuthorized),
+                _ => return Err(denial::WILL_TOPIC),
             }
         }
         let (registration, older) = broker.0.hub.enter(user, device);
@@ -55,7 +60,7 @@ impl Connection {
         broker.0.hub.set_presence(user, inbox, left.presence);
         let persistent = !connect.clean_start || self.session.expiry_secs() > 0;
         let opened = self.open_row(user, device, connect, persistent).await;
-        let (row, present, head) = opened.map_err(|_| ReasonCode::ServerUnavailable)?;
+        let (row, present, head) = opened.map_err(|_| denial::SESSION_UNAVAILABLE)?;
         let rule = broker.0.settings.release;
         let delivery = Delivery::attach(View::from(&row), head, rule);
         let in_flight = if present { left.in_flight } else { Vec::new() };
@@ -81,7 +86,7 @@ impl Connection {
         }));
         broker.0.directory.note_seen(user, device, wall_clock());
         let properties = self.properties(connect);
-        self.write(&ServerPacket::ConnAck(ConnAck {
+        self.answer(ServerPacket::ConnAck(ConnAck {
             session_present: present,
             reason: ReasonCode::Success,
             properties,
@@ -90,12 +95,12 @@ impl Connection {
         Ok(())
     }
 
-    async fn identify(&mut self, connect: &Connect) -> Result<(UserId, DeviceId), ReasonCode> {
-        let wrong = match connect.version {
-            // The contract's code 5; 3.1.1's own code 4 is for malformed names.
-            ProtocolVersion::V311 => ReasonCode::NotAuthorized,
-            ProtocolVersion::V5 => ReasonCode::BadUserNameOrPassword,
-        };
+    async fn identify(&mut self, connect: &Connect) -> Result<(UserId, DeviceId), Denial> {
+        // The only identifiers are those of devices, so there is none to assign (MQTT 5.0 §3.1.3.1).
+        if connect.client_id.is_empty() {
+            return Err(denial::NO_CLIENT_ID);
+        }
+        let wrong = denial::CREDENTIALS;
         let device = connect
             .client_id
             .as_str()
@@ -110,7 +115,7 @@ impl Connection {
         match directory.authenticate(device, user, password).await {
             Ok(true) => Ok((user, device)),
             Ok(false) => Err(wrong),
-            Err(_) => Err(ReasonCode::ServerUnavailable),
+            Err(_) => Err(denial::SESSION_UNAVAILABLE),
         }
     }
 

@@ -92,7 +92,18 @@ fn connected(version: ProtocolVersion) -> (Session, Instant) {
 }
 
 fn ends(action: Action, reason: ReasonCode) {
-    assert_eq!(action, Action::End(Ending::Refused(reason)));
+    let Action::End(Ending::Refused(denial)) = action else {
+        panic!("{action:?}");
+    };
+    assert_eq!(denial.reason, reason);
+}
+
+fn published(packet_id: u16, refused: Option<Denial>) -> PublishAck {
+    PublishAck {
+        packet_id: id(packet_id),
+        reason: refused.map_or(ReasonCode::Success, |denial| denial.reason),
+        detail: refused.map(|denial| denial.says),
+    }
 }
 
 #[test]
@@ -186,10 +197,10 @@ fn a_qos_2_message_is_published_once_until_it_is_released() {
     for version in [ProtocolVersion::V311, ProtocolVersion::V5] {
         let (mut session, now) = connected(version);
         let message = || publish(QoS::ExactlyOnce, Some(9));
-        let received = || Action::Send(ServerPacket::PubRec(ack(9)));
+        let received = || Action::Send(ServerPacket::PubRec(published(9, None)));
         let first = session.receive(message(), now);
         assert!(matches!(first, Action::Publish(_)));
-        let answer = session.published(QoS::ExactlyOnce, Some(id(9)), ReasonCode::Success);
+        let answer = session.published(QoS::ExactlyOnce, Some(id(9)), Ok(()));
         assert_eq!(answer, received());
         assert_eq!(session.receive(message(), now), received());
         let released = session.receive(ClientPacket::PubRel(ack(9)), now);
@@ -212,18 +223,15 @@ fn a_qos_2_message_is_published_once_until_it_is_released() {
 
 #[test]
 fn a_refused_message_is_answered_in_5_and_ends_a_3_1_1_connection() {
-    let refused = ReasonCode::NotAuthorized;
+    let refused = denial::TOPIC;
     let (mut session, _) = connected(ProtocolVersion::V311);
-    let action = session.published(QoS::AtLeastOnce, Some(id(1)), refused);
-    ends(action, refused);
+    let action = session.published(QoS::AtLeastOnce, Some(id(1)), Err(refused));
+    ends(action, refused.reason);
     let (mut session, now) = connected(ProtocolVersion::V5);
-    let answer = Ack {
-        packet_id: id(1),
-        reason: refused,
-    };
-    let action = session.published(QoS::AtLeastOnce, Some(id(1)), refused);
+    let answer = published(1, Some(refused));
+    let action = session.published(QoS::AtLeastOnce, Some(id(1)), Err(refused));
     assert_eq!(action, Action::Send(ServerPacket::PubAck(answer)));
-    let action = session.published(QoS::ExactlyOnce, Some(id(1)), refused);
+    let action = session.published(QoS::ExactlyOnce, Some(id(1)), Err(refused));
     assert_eq!(action, Action::Send(ServerPacket::PubRec(answer)));
     // The refusal ended the handshake, so the id is free for another message.
     let next = session.receive(publish(QoS::ExactlyOnce, Some(1)), now);
@@ -259,11 +267,13 @@ fn disconnect_changes_the_expiry_and_takes_the_will_away() {
         false,
         1_000,
     );
-    check(
-        disconnect(ReasonCode::DisconnectWithWillMessage, None),
-        true,
-        100,
-    );
+    for reason in [
+        ReasonCode::DisconnectWithWillMessage,
+        ReasonCode::UnspecifiedError,
+        ReasonCode::AdministrativeAction,
+    ] {
+        check(disconnect(reason, None), true, 100);
+    }
 
     let now = Instant::now();
     let mut asked = connect(ProtocolVersion::V5);
@@ -284,7 +294,10 @@ fn what_an_earlier_connection_left_keeps_its_packet_ids() {
     assert_eq!(session.send(entry(8)), Some(id(4)));
     assert_eq!(session.send(entry(9)), None);
     let duplicate = session.receive(publish(QoS::ExactlyOnce, Some(8)), now);
-    assert_eq!(duplicate, Action::Send(ServerPacket::PubRec(ack(8))));
+    assert_eq!(
+        duplicate,
+        Action::Send(ServerPacket::PubRec(published(8, None)))
+    );
 }
 
 fn any_packet() -> impl Strategy<Value = ClientPacket> {
@@ -428,7 +441,7 @@ impl Judge {
                 Ok(None) => return Ok(()),
                 Ok(Some(packet)) => self.packet(packet)?,
                 Err(error) => {
-                    let action = self.session.end(Ending::Refused(error.reason()));
+                    let action = self.session.end(Ending::Refused(error.into()));
                     self.ended = true;
                     prop_assert!(matches!(action, Action::End(_)));
                     return Ok(());
@@ -479,7 +492,7 @@ impl Judge {
                 if qos == QoS::ExactlyOnce {
                     prop_assert!(self.published.insert(packet_id.unwrap()), "published twice");
                 }
-                let answer = self.session.published(qos, packet_id, ReasonCode::Success);
+                let answer = self.session.published(qos, packet_id, Ok(()));
                 let acknowledged = match answer {
                     Action::Send(ServerPacket::PubAck(ack) | ServerPacket::PubRec(ack)) => {
                         Some(ack.packet_id)

@@ -1,7 +1,7 @@
 //! Packets to bytes for a client. A payload is copied once, into what is to be written.
 
 use super::packet::{
-    Ack, ConnAck, ConnAckProperties, ProtocolVersion, QoS, ReasonCode, ServerPacket, ServerPublish,
+    ConnAck, ConnAckProperties, ProtocolVersion, QoS, ReasonCode, ServerPacket, ServerPublish,
 };
 use super::properties::{
     CONTENT_TYPE, MAXIMUM_PACKET_SIZE, MESSAGE_EXPIRY, REASON_STRING, RECEIVE_MAXIMUM,
@@ -9,6 +9,7 @@ use super::properties::{
     TOPIC_ALIAS_MAXIMUM,
 };
 use bytes::{BufMut, BytesMut};
+use std::num::NonZeroU16;
 
 /// Adds the packet to `out`. A DISCONNECT adds nothing in 3.1.1, where servers send none.
 pub fn encode(packet: &ServerPacket, version: ProtocolVersion, out: &mut BytesMut) {
@@ -16,14 +17,18 @@ pub fn encode(packet: &ServerPacket, version: ProtocolVersion, out: &mut BytesMu
     match packet {
         ServerPacket::ConnAck(connack) => connack_packet(connack, v5, out),
         ServerPacket::Publish(publish) => publish_packet(publish, v5, out),
-        ServerPacket::PubAck(ack) => ack_packet(0x40, *ack, v5, out),
-        ServerPacket::PubRec(ack) => ack_packet(0x50, *ack, v5, out),
-        ServerPacket::PubRel(ack) => ack_packet(0x62, *ack, v5, out),
-        ServerPacket::PubComp(ack) => ack_packet(0x70, *ack, v5, out),
+        ServerPacket::PubAck(ack) => {
+            ack_packet(0x40, ack.packet_id, ack.reason, ack.detail, v5, out);
+        }
+        ServerPacket::PubRec(ack) => {
+            ack_packet(0x50, ack.packet_id, ack.reason, ack.detail, v5, out);
+        }
+        ServerPacket::PubRel(ack) => ack_packet(0x62, ack.packet_id, ack.reason, None, v5, out),
+        ServerPacket::PubComp(ack) => ack_packet(0x70, ack.packet_id, ack.reason, None, v5, out),
         ServerPacket::SubAck(suback) => {
             let mut body = suback.packet_id.get().to_be_bytes().to_vec();
             if v5 {
-                body.push(0);
+                body.extend(reason_string(suback.detail));
                 body.extend(suback.codes.iter().map(|code| *code as u8));
             } else {
                 // 3.1.1 knows one failure (§3.9.3 there).
@@ -34,22 +39,16 @@ pub fn encode(packet: &ServerPacket, version: ProtocolVersion, out: &mut BytesMu
         ServerPacket::UnsubAck(unsuback) => {
             let mut body = unsuback.packet_id.get().to_be_bytes().to_vec();
             if v5 {
-                body.push(0);
+                body.extend(reason_string(unsuback.detail));
                 body.extend(unsuback.codes.iter().map(|code| *code as u8));
             }
             whole(0xb0, &body, out);
         }
         ServerPacket::PingResp => whole(0xd0, &[], out),
         ServerPacket::Disconnect(disconnect) if v5 => {
-            let mut properties = Vec::new();
-            if let Some(detail) = disconnect.detail {
-                properties.push(REASON_STRING);
-                text(detail, &mut properties);
-            }
             let mut body = vec![disconnect.reason as u8];
-            if !properties.is_empty() {
-                length(properties.len(), &mut body);
-                body.extend(properties);
+            if disconnect.detail.is_some() {
+                body.extend(reason_string(disconnect.detail));
             }
             whole(0xe0, &body, out);
         }
@@ -183,13 +182,35 @@ fn publish_properties_len(publish: &ServerPublish) -> usize {
     expiry + kind + publish.forwardable.len() + identifiers.sum::<usize>()
 }
 
-fn ack_packet(first: u8, ack: Ack, v5: bool, out: &mut BytesMut) {
-    let [high, low] = ack.packet_id.get().to_be_bytes();
-    if v5 && ack.reason != ReasonCode::Success {
-        whole(first, &[high, low, ack.reason as u8], out);
-    } else {
-        whole(first, &[high, low], out);
+fn ack_packet(
+    first: u8,
+    packet_id: NonZeroU16,
+    reason: ReasonCode,
+    detail: Option<&str>,
+    v5: bool,
+    out: &mut BytesMut,
+) {
+    let mut body = packet_id.get().to_be_bytes().to_vec();
+    if v5 && reason != ReasonCode::Success {
+        body.push(reason as u8);
+        if detail.is_some() {
+            body.extend(reason_string(detail));
+        }
     }
+    whole(first, &body, out);
+}
+
+/// Properties that are a Reason String alone, or none.
+fn reason_string(detail: Option<&str>) -> Vec<u8> {
+    let mut properties = Vec::new();
+    if let Some(detail) = detail {
+        properties.push(REASON_STRING);
+        text(detail, &mut properties);
+    }
+    let mut out = Vec::new();
+    length(properties.len(), &mut out);
+    out.extend(properties);
+    out
 }
 
 fn whole(first: u8, body: &[u8], out: &mut BytesMut) {

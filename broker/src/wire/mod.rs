@@ -20,7 +20,7 @@ pub use decode::decode;
 pub use encode::{encode, encoded_len};
 pub use packet::{
     Ack, ClientPacket, ConnAck, ConnAckProperties, Connect, Disconnect, ProtocolVersion, Publish,
-    QoS, ReasonCode, RetainHandling, ServerDisconnect, ServerPacket, ServerPublish, SubAck,
+    PublishAck, QoS, ReasonCode, RetainHandling, ServerDisconnect, ServerPacket, ServerPublish, SubAck,
     Subscribe, SubscribeFilter, UnsubAck, Unsubscribe, Will, WireStr,
 };
 
@@ -46,6 +46,16 @@ pub enum WireError {
 }
 
 impl WireError {
+    /// What is wrong, in words that repeat nothing of the packet.
+    pub const fn says(&self) -> &'static str {
+        match self {
+            Self::Malformed(says) | Self::Protocol(says) => says,
+            Self::PacketTooLarge => "a packet is larger than Maximum Packet Size",
+            Self::UnsupportedVersion => "the protocol is MQTT 3.1.1 or 5.0",
+            Self::ClientIdentifier => "the client identifier is empty",
+        }
+    }
+
     /// What a 5.0 client is told.
     pub const fn reason(&self) -> ReasonCode {
         match self {

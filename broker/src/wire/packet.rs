@@ -193,6 +193,17 @@ pub struct Ack {
     pub reason: ReasonCode,
 }
 
+/// PUBACK or PUBREC from the server (§3.4, §3.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PublishAck {
+    /// What it answers.
+    pub packet_id: NonZeroU16,
+    /// Success, or why not; 3.1.1 sends none.
+    pub reason: ReasonCode,
+    /// Reason String.
+    pub detail: Option<&'static str>,
+}
+
 /// SUBSCRIBE (§3.8).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscribe {
@@ -217,6 +228,13 @@ pub struct SubscribeFilter {
     pub retain_as_published: bool,
     /// Retain Handling.
     pub retain_handling: RetainHandling,
+}
+
+impl SubscribeFilter {
+    /// Whether it is a shared subscription, in 5.0 (§4.8.2).
+    pub fn is_shared(&self) -> bool {
+        super::topic::is_shared(&self.filter)
+    }
 }
 
 /// When retained messages are sent at a SUBSCRIBE.
@@ -256,9 +274,9 @@ pub enum ServerPacket {
     /// PUBLISH.
     Publish(ServerPublish),
     /// PUBACK.
-    PubAck(Ack),
+    PubAck(PublishAck),
     /// PUBREC.
-    PubRec(Ack),
+    PubRec(PublishAck),
     /// PUBREL.
     PubRel(Ack),
     /// PUBCOMP.
@@ -273,6 +291,20 @@ pub enum ServerPacket {
     Disconnect(ServerDisconnect),
 }
 
+impl ServerPacket {
+    /// Takes its Reason String away, where it has one.
+    pub fn drop_detail(&mut self) {
+        match self {
+            Self::ConnAck(connack) => connack.properties.reason_string = None,
+            Self::PubAck(ack) | Self::PubRec(ack) => ack.detail = None,
+            Self::SubAck(suback) => suback.detail = None,
+            Self::UnsubAck(unsuback) => unsuback.detail = None,
+            Self::Disconnect(disconnect) => disconnect.detail = None,
+            Self::Publish(_) | Self::PubRel(_) | Self::PubComp(_) | Self::PingResp => {}
+        }
+    }
+}
+
 /// SUBACK (§3.9), a code a filter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubAck {
@@ -280,6 +312,8 @@ pub struct SubAck {
     pub packet_id: NonZeroU16,
     /// In the order of the filters.
     pub codes: Vec<ReasonCode>,
+    /// Reason String, in 5.0.
+    pub detail: Option<&'static str>,
 }
 
 /// UNSUBACK (§3.11), a code a filter; 3.1.1 sends none of them.
@@ -289,6 +323,8 @@ pub struct UnsubAck {
     pub packet_id: NonZeroU16,
     /// In the order of the filters.
     pub codes: Vec<ReasonCode>,
+    /// Reason String, in 5.0.
+    pub detail: Option<&'static str>,
 }
 
 /// DISCONNECT from the server (§3.14).

@@ -27,6 +27,8 @@ pub(super) struct Device {
 /// What a CONNECT says.
 pub(super) struct Connect<'a> {
     pub(super) number: u8,
+    /// Another client id than the device's.
+    pub(super) client_id: Option<&'a str>,
     pub(super) password: &'a [u8],
     pub(super) clean: bool,
     pub(super) keep_alive_secs: u16,
@@ -47,6 +49,7 @@ impl Connect<'_> {
     pub(super) fn new(number: u8) -> Self {
         Self {
             number,
+            client_id: None,
             password: PASSWORD,
             clean: false,
             keep_alive_secs: 60,
@@ -253,7 +256,9 @@ impl Device {
             body.push(properties.len() as u8);
             body.extend(properties);
         }
-        string(device(connect.number).to_string().as_bytes(), &mut body);
+        let client_id = device(connect.number).to_string();
+        let client_id = connect.client_id.unwrap_or(&client_id);
+        string(client_id.as_bytes(), &mut body);
         if let Some(will) = &connect.will {
             if self.version == 5 {
                 body.extend([5, 0x18]);
@@ -290,38 +295,36 @@ impl Device {
     }
 
     pub(super) async fn subscribe(&mut self, filters: &[(&str, u8)], codes: &[u8]) {
-        let mut body = self.filters_header();
-        for (filter, qos) in filters {
+        self.subscribe_with(filters, &[]).await;
+        assert_eq!(self.next().await.filter_codes(0x90), codes);
+    }
+
+    /// Sends a SUBSCRIBE with encoded properties, in 5.0.
+    pub(super) async fn subscribe_with(&mut self, filters: &[(&str, u8)], properties: &[u8]) {
+        let mut body = self.filters_header(properties);
+        for (filter, options) in filters {
             string(filter.as_bytes(), &mut body);
-            body.push(*qos);
+            body.push(*options);
         }
         self.send(packet(0x82, &body)).await;
-        assert_eq!(self.filter_codes(0x90).await, codes);
     }
 
     pub(super) async fn unsubscribe(&mut self, filters: &[&str], codes: &[u8]) {
-        let mut body = self.filters_header();
+        let mut body = self.filters_header(&[]);
         for filter in filters {
             string(filter.as_bytes(), &mut body);
         }
         self.send(packet(0xa2, &body)).await;
-        assert_eq!(self.filter_codes(0xb0).await, codes);
+        assert_eq!(self.next().await.filter_codes(0xb0), codes);
     }
 
-    fn filters_header(&self) -> Vec<u8> {
+    fn filters_header(&self, properties: &[u8]) -> Vec<u8> {
         let mut body = vec![0, 9];
         if self.version == 5 {
-            body.push(0);
+            body.push(properties.len() as u8);
+            body.extend(properties);
         }
         body
-    }
-
-    async fn filter_codes(&mut self, first: u8) -> Vec<u8> {
-        let answer = self.next().await;
-        assert_eq!(answer.first, first);
-        let skip = if self.version == 5 { 3 } else { 2 };
-        assert_eq!(&answer.body[..2], [0, 9]);
-        answer.body[skip..].to_vec()
     }
 
     pub(super) async fn publish(
@@ -353,13 +356,27 @@ impl Device {
         id: u16,
         properties: &[u8],
     ) {
+        self.publish_as(0x32, topic, payload, id, properties).await;
+    }
+
+    /// In 5.0, with a first byte and encoded properties.
+    pub(super) async fn publish_as(
+        &mut self,
+        first: u8,
+        topic: &str,
+        payload: &[u8],
+        id: u16,
+        properties: &[u8],
+    ) {
         let mut body = Vec::new();
         string(topic.as_bytes(), &mut body);
-        body.extend(id.to_be_bytes());
+        if first & 6 != 0 {
+            body.extend(id.to_be_bytes());
+        }
         body.push(properties.len() as u8);
         body.extend(properties);
         body.extend(payload);
-        self.send(packet(0x32, &body)).await;
+        self.send(packet(first, &body)).await;
     }
 
     /// Disconnects with a reason and encoded properties, in 5.0.
@@ -479,6 +496,57 @@ impl Packet {
     pub(super) fn connack_code(&self) -> u8 {
         assert_eq!(self.first, 0x20);
         self.body[1]
+    }
+
+    /// Session Present.
+    pub(super) fn session_present(&self) -> bool {
+        assert_eq!(self.first, 0x20);
+        self.body[0] == 1
+    }
+
+    /// The codes of a SUBACK or an UNSUBACK.
+    pub(super) fn filter_codes(&self, first: u8) -> Vec<u8> {
+        assert_eq!(self.first, first, "{self:?}");
+        assert_eq!(&self.body[..2], [0, 9]);
+        self.parts().1.to_vec()
+    }
+
+    /// The encoded properties, and what follows them.
+    fn parts(&self) -> (Bytes, Bytes) {
+        let before = match self.kind() {
+            2 | 9 | 11 => 2,
+            4 | 5 => 3,
+            14 => 1,
+            3 => {
+                let (_, _, properties, payload) = self.publish_parts();
+                return (properties, payload);
+            }
+            _ => self.body.len(),
+        };
+        let mut rest = self.body.slice(before.min(self.body.len())..);
+        if self.version == 4 || rest.is_empty() {
+            return (Bytes::new(), rest);
+        }
+        let (length, bytes) = variable(&rest).unwrap();
+        rest.advance(bytes);
+        (rest.split_to(length), rest)
+    }
+
+    /// The encoded properties.
+    pub(super) fn properties(&self) -> Bytes {
+        self.parts().0
+    }
+
+    /// The Reason String, which is the only property of a refusal.
+    pub(super) fn reason_string(&self) -> Option<String> {
+        let mut properties = self.properties();
+        if properties.is_empty() {
+            return None;
+        }
+        assert_eq!(properties.get_u8(), 0x1f, "{self:?}");
+        let length = usize::from(properties.get_u16());
+        assert_eq!(length, properties.len(), "{self:?}");
+        Some(String::from_utf8(properties.to_vec()).unwrap())
     }
 
     pub(super) fn disconnect_reason(&self) -> u8 {

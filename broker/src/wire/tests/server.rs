@@ -117,19 +117,34 @@ fn publish() {
 #[test]
 fn acknowledgements() {
     type Make = fn(Ack) -> ServerPacket;
+    fn answer(ack: Ack, detail: Option<&'static str>) -> PublishAck {
+        PublishAck {
+            packet_id: ack.packet_id,
+            reason: ack.reason,
+            detail,
+        }
+    }
     let kinds: [(u8, Make); 4] = [
-        (0x40, ServerPacket::PubAck),
-        (0x50, ServerPacket::PubRec),
+        (0x40, |ack| ServerPacket::PubAck(answer(ack, None))),
+        (0x50, |ack| ServerPacket::PubRec(answer(ack, None))),
         (0x62, ServerPacket::PubRel),
         (0x70, ServerPacket::PubComp),
     ];
+    let refused = Ack {
+        packet_id: id(0x0102),
+        reason: ReasonCode::QuotaExceeded,
+    };
+    let explained = answer(refused, Some("x"));
+    for (first, packet) in [
+        (0x40, ServerPacket::PubAck(explained)),
+        (0x50, ServerPacket::PubRec(explained)),
+    ] {
+        check(&packet, V311, &[first, 2, 1, 2]);
+        let v5 = [first, 8, 1, 2, 0x97, 4, 0x1f, 0, 1, b'x'];
+        check(&packet, V5, &v5);
+    }
     for (first, make) in kinds {
-        let ack = |reason| {
-            make(Ack {
-                packet_id: id(0x0102),
-                reason,
-            })
-        };
+        let ack = |reason| make(Ack { reason, ..refused });
         for version in BOTH {
             check(&ack(ReasonCode::Success), version, &[first, 2, 1, 2]);
         }
@@ -145,15 +160,42 @@ fn suback_and_unsuback() {
     let suback = ServerPacket::SubAck(SubAck {
         packet_id: id(1),
         codes: vec![Success, GrantedQoS1, NotAuthorized, QuotaExceeded],
+        detail: None,
     });
     check(&suback, V311, &[0x90, 6, 0, 1, 0, 1, 0x80, 0x80]);
     check(&suback, V5, &[0x90, 7, 0, 1, 0, 0, 1, 0x87, 0x97]);
     let unsuback = ServerPacket::UnsubAck(UnsubAck {
         packet_id: id(1),
         codes: vec![Success, NoSubscriptionExisted],
+        detail: None,
     });
     check(&unsuback, V311, &[0xb0, 2, 0, 1]);
     check(&unsuback, V5, &[0xb0, 5, 0, 1, 0, 0, 0x11]);
+    let (packet_id, codes, detail) = (id(1), vec![NotAuthorized], Some("x"));
+    let explained = SubAck {
+        packet_id,
+        codes: codes.clone(),
+        detail,
+    };
+    let explained = ServerPacket::SubAck(explained);
+    check(&explained, V311, &[0x90, 3, 0, 1, 0x80]);
+    check(
+        &explained,
+        V5,
+        &[0x90, 8, 0, 1, 4, 0x1f, 0, 1, b'x', 0x87],
+    );
+    let explained = UnsubAck {
+        packet_id,
+        codes,
+        detail,
+    };
+    let explained = ServerPacket::UnsubAck(explained);
+    check(&explained, V311, &[0xb0, 2, 0, 1]);
+    check(
+        &explained,
+        V5,
+        &[0xb0, 8, 0, 1, 4, 0x1f, 0, 1, b'x', 0x87],
+    );
 }
 
 #[test]
