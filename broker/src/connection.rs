@@ -7,11 +7,11 @@ mod inbound;
 mod opening;
 mod outbound;
 mod unlogged;
+mod wills;
 
 use crate::broker::Broker;
 use crate::delivery::Delivery;
 use crate::denial::{self, Denial};
-use crate::detached::Left;
 use crate::figures::{Connected, TransportKind};
 use crate::hub::Registration;
 use crate::inbox::{CloseCause, Inbox};
@@ -29,7 +29,8 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-/// How long an older connection of a device may take to leave before a new one goes on without it.
+/// How long an older connection of a device may take to leave. It normally does at once; if it hangs in
+/// the mailbox, so would a new one, which is told to come back.
 const TAKEOVER_MAX: Duration = Duration::from_secs(5);
 /// How long the last packet to a client may take.
 const FAREWELL_MAX: Duration = Duration::from_secs(1);
@@ -52,8 +53,7 @@ struct Client {
     device: DeviceId,
     registration: Registration,
     delivery: Delivery,
-    /// Whether the mailbox keeps the session.
-    persistent: bool,
+    kept: Kept,
     unlogged: unlogged::Unlogged,
     allowance: inbound::Allowance,
     /// Held entries after this one are to be considered again: the situation changed.
@@ -63,6 +63,17 @@ struct Client {
     write_deadline: Option<Instant>,
     taken: u64,
     _connected: Connected,
+}
+
+/// What the mailbox keeps of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    /// Nothing: it is over when its connection is.
+    Nothing,
+    /// So it is with this one, but it has a will.
+    Will,
+    /// All of it.
+    Session,
 }
 
 /// What waiting brought.
@@ -230,7 +241,7 @@ impl Connection {
         let unsettled = self.session.in_flight().iter();
         let unsettled = unsettled.filter_map(|(_, what)| what.seq());
         client.delivery.settle(seq, unsettled);
-        if client.persistent {
+        if client.persistent() {
             let settler = &self.broker.0.settler;
             settler.settle(client.user, client.device, seq);
         }
@@ -341,13 +352,14 @@ impl Connection {
         let directory = &self.broker.0.directory;
         directory.note_seen(client.user, client.device, wall_clock());
         let expiry = Duration::from_secs(self.session.expiry_secs().into());
-        if client.persistent {
+        if client.kept != Kept::Nothing {
             let Client { user, device, .. } = *client;
             self.broker.0.settler.flush_session(user, device).await;
             let close = Command::CloseSession {
                 user,
                 device,
                 expiry,
+                departure: ending.departure(),
             };
             match apply_one(&*self.broker.0.mailbox, close).await {
                 Ok(_) | Err(Refusal::UnknownSession) => {}
@@ -357,15 +369,8 @@ impl Connection {
             }
             let in_flight = self.session.in_flight().iter().copied();
             let in_flight = in_flight.filter(|(_, what)| what.seq().is_some());
-            let left = Left {
-                in_flight: in_flight.collect(),
-                presence: client.registration.inbox.presence(),
-            };
             let detached = &self.broker.0.detached;
-            detached.keep(device, left, expiry, steady_clock());
-        }
-        if let Some(will) = self.session.take_will(ending) {
-            inbound::leave_will(&self.broker, client.user, client.device, *will, expiry).await;
+            detached.keep(device, in_flight.collect(), expiry, steady_clock());
         }
     }
 }
@@ -381,6 +386,11 @@ pub(crate) fn wall_clock() -> Timestamp {
 }
 
 impl Client {
+    /// Whether the session outlives its connection.
+    fn persistent(&self) -> bool {
+        self.kept == Kept::Session
+    }
+
     fn inbox(&self) -> &Arc<Inbox> {
         &self.registration.inbox
     }

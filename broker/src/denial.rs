@@ -62,6 +62,10 @@ const PRIVATE_SPACE_FULL: Denial = denial(
     ReasonCode::QuotaExceeded,
     "the private space is full until devices have taken what they are owed of it",
 );
+const RETAINED_FULL: Denial = denial(
+    ReasonCode::QuotaExceeded,
+    "there is no more room for retained messages: an empty one removes that of its topic",
+);
 const ENDED: Denial = denial(
     ReasonCode::NotAuthorized,
     "the session was ended: connect again",
@@ -149,6 +153,7 @@ impl From<Refusal> for Denial {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::PrivateSpaceFull => PRIVATE_SPACE_FULL,
+            Refusal::RetainedFull => RETAINED_FULL,
             Refusal::Blocked | Refusal::UnknownSession => ENDED,
             Refusal::UnknownPermission
             | Refusal::Revoked

@@ -1,9 +1,8 @@
 //! What this process remembers of a session whose connection ended, beside what the mailbox keeps:
-//! the messages on their way and what the device last said of itself.
+//! the messages on their way.
 //!
 //! Losing it is allowed: then what was unacknowledged goes out again with new packet ids.
 
-use crate::presence::Presence;
 use crate::session::InFlight;
 use belfry_protocol::id::DeviceId;
 use std::collections::HashMap;
@@ -16,12 +15,8 @@ const SESSIONS_MAX: usize = 10_000;
 /// How long one is remembered at most; a device that is away for longer starts as a new one would.
 const KEPT_MAX: Duration = Duration::from_secs(6 * 3_600);
 
-/// What is remembered of one session.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Left {
-    pub(crate) in_flight: Vec<(NonZeroU16, InFlight)>,
-    pub(crate) presence: Presence,
-}
+/// Messages on their way, with the packet ids that they have.
+pub(crate) type Left = Vec<(NonZeroU16, InFlight)>;
 
 /// The sessions without a connection.
 #[derive(Default)]
@@ -29,6 +24,9 @@ pub(crate) struct Detached(Mutex<HashMap<DeviceId, (Instant, Left)>>);
 
 impl Detached {
     pub(crate) fn keep(&self, device: DeviceId, left: Left, expiry: Duration, now: Instant) {
+        if left.is_empty() {
+            return;
+        }
         let mut sessions = self.lock();
         if sessions.len() >= SESSIONS_MAX {
             sessions.retain(|_, (until, _)| *until > now);
@@ -59,10 +57,7 @@ mod tests {
         let detached = Detached::default();
         let device = DeviceId::from_bytes([1; 16]);
         let now = Instant::now();
-        let left = Left {
-            in_flight: vec![(NonZeroU16::MIN, InFlight::Unlogged)],
-            presence: Presence::Away,
-        };
+        let left = vec![(NonZeroU16::MIN, InFlight::Unlogged)];
         let expiry = Duration::from_secs(10);
         detached.keep(device, left.clone(), expiry, now);
         assert_eq!(detached.take(device, now), left);

@@ -15,7 +15,7 @@ use belfry_protocol::id::{DeviceId, NotificationId, UserId};
 use belfry_protocol::push::Urgency;
 use belfry_protocol::shard::{BUCKETS, bucket};
 use belfry_protocol::topic::Topic;
-use belfry_store::mailbox::{Commit, CommitListener, Seq};
+use belfry_store::mailbox::{Commit, CommitListener, PrivatePublish, Seq};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -133,6 +133,7 @@ impl Hub {
                 }
                 event(user, &Event::NotificationWithdrawn { id })
             }
+            Commit::Will { message } => private(*message),
             Commit::Revoked { user, permission } => Notice::Forget { user, permission },
         };
         self.0.bus.publish(Channel::Mail, notice);
@@ -260,6 +261,23 @@ fn event(user: UserId, event: &Event) -> Notice {
     }
 }
 
+/// A message of the private space that is not stored.
+pub(crate) fn private(message: PrivatePublish) -> Notice {
+    Notice::Live {
+        user: message.user,
+        message: Live {
+            topic: Topic::Private(message.topic),
+            properties: message.properties,
+            payload: message.payload,
+            publisher: Some(message.device),
+            retain: message.retain,
+            at_least_once: message.at_least_once,
+            urgency: None,
+            expires: Some(message.expires),
+        },
+    }
+}
+
 /// A `TTL: 0` notification: once, at QoS 0, to the devices connected and not held now.
 fn transient(user: UserId, envelope: &Envelope, urgency: Urgency) -> Notice {
     Notice::Live {
@@ -335,7 +353,8 @@ mod tests {
         assert_eq!(first.inbox.take().close, Some(CloseCause::TakenOver));
         drop(first);
         older.gone().await;
-        assert_eq!(hub.online(user), [(device, Presence::Active)]);
+        // What it said of itself is not known before its session is open.
+        assert_eq!(hub.online(user), [(device, Presence::Away)]);
     }
 
     #[tokio::test]
@@ -345,6 +364,9 @@ mod tests {
         let (away, _) = hub.enter(user, DeviceId::from_bytes([2; 16]));
         hub.set_presence(user, &away.inbox, Presence::Away);
         let (active, _) = hub.enter(user, DeviceId::from_bytes([3; 16]));
+        assert!(!hub.situation(user, Presence::Away).any_active);
+        hub.set_presence(user, &active.inbox, Presence::Active);
+        assert!(away.inbox.take().situation_changed);
         assert!(hub.situation(user, Presence::Away).any_active);
         drop(active);
         assert!(!hub.situation(user, Presence::Away).any_active);

@@ -80,7 +80,8 @@ impl Inbox {
                 close: None,
                 forget: Vec::new(),
                 acknowledged: None,
-                presence: Presence::default(),
+                // Until its session is open: what the device last said is in there.
+                presence: Presence::Away,
                 situation_changed: false,
             }),
             wake: Notify::new(),

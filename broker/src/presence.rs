@@ -2,30 +2,10 @@
 //!
 //! Pure: the rule sees an entry's urgency and the user's devices, never a clock or a connection.
 
+pub use belfry_protocol::presence::Presence;
 use belfry_protocol::push::Urgency;
 use belfry_protocol::time::Timestamp;
 use belfry_store::mailbox::{Content, EntryMeta};
-
-/// What a device last said of itself on its presence topic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Presence {
-    /// Somebody is using it; also before it ever said anything.
-    #[default]
-    Active,
-    /// Nobody is.
-    Away,
-}
-
-impl Presence {
-    /// Reads the payload of a presence topic.
-    pub fn parse(payload: &[u8]) -> Option<Self> {
-        match payload {
-            b"active" => Some(Self::Active),
-            b"away" => Some(Self::Away),
-            _ => None,
-        }
-    }
-}
 
 /// The state of a user's devices as one of them is about to be sent something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

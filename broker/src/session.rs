@@ -9,10 +9,10 @@ use crate::denial::{self, Denial};
 use crate::inbox::CloseCause;
 use crate::wire::{
     Ack, ClientPacket, Connect, Disconnect, ProtocolVersion, Publish, PublishAck, QoS, ReasonCode,
-    ServerPacket, ServerPublish, Subscribe, Unsubscribe, Will, encoded_len,
+    ServerPacket, ServerPublish, Subscribe, Unsubscribe, encoded_len,
 };
 use belfry_protocol::time::Timestamp;
-use belfry_store::mailbox::Seq;
+use belfry_store::mailbox::{Departure, Seq};
 use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
@@ -91,6 +91,14 @@ impl Ending {
             Self::Server(cause) => Some(cause.into()),
         }
     }
+
+    /// What it means for the will.
+    pub fn departure(self) -> Departure {
+        match self {
+            Self::Client { with_will: false } => Departure::InOrder,
+            _ => Departure::Unannounced,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,7 +135,6 @@ pub struct Session {
     next_packet_id: NonZeroU16,
     inbound_qos2: Vec<NonZeroU16>,
     expiry_secs: u32,
-    will: Option<Box<Will>>,
     keep_alive: Option<Duration>,
     deadline: Option<Instant>,
     limits: Limits,
@@ -146,7 +153,6 @@ impl Session {
             next_packet_id: NonZeroU16::MIN,
             inbound_qos2: Vec::new(),
             expiry_secs: 0,
-            will: None,
             keep_alive: None,
             deadline: now.checked_add(limits.connect_timeout),
             limits,
@@ -166,15 +172,6 @@ impl Session {
     /// How long the session outlives the connection, in seconds; 0 for one that is not stored.
     pub fn expiry_secs(&self) -> u32 {
         self.expiry_secs
-    }
-
-    /// Takes the will, where the connection ended so that it is due.
-    pub fn take_will(&mut self, ending: Ending) -> Option<Box<Will>> {
-        let will = self.will.take();
-        match ending {
-            Ending::Client { with_will: false } => None,
-            _ => will,
-        }
     }
 
     /// The messages on their way, in the order in which they were sent.
@@ -317,7 +314,7 @@ impl Session {
         self.end(Ending::Refused(denial))
     }
 
-    fn connect(&mut self, mut connect: Box<Connect>) -> Action {
+    fn connect(&mut self, connect: Box<Connect>) -> Action {
         self.phase = Phase::Connecting;
         self.version = connect.version;
         self.window = self.window.min(connect.receive_maximum.get());
@@ -331,7 +328,6 @@ impl Session {
             ProtocolVersion::V311 if connect.clean_start => 0,
             ProtocolVersion::V311 => max,
         };
-        self.will = connect.will.take().map(Box::new);
         let keep_alive_max = self.limits.keep_alive_secs_max.get();
         let keep_alive = match (connect.version, connect.keep_alive_secs) {
             (ProtocolVersion::V5, 0) => keep_alive_max,

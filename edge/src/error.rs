@@ -191,7 +191,7 @@ impl From<Refusal> for ApiError {
                 detail,
             )
             .at("Idempotency-Key"),
-            Refusal::PrivateSpaceFull => {
+            Refusal::PrivateSpaceFull | Refusal::RetainedFull => {
                 Self::new(StatusCode::INSUFFICIENT_STORAGE, "full", detail)
             }
             Refusal::Unavailable => Self::unavailable(),

@@ -7,6 +7,7 @@ pub mod body;
 pub mod envelope;
 pub mod event;
 pub mod id;
+pub mod presence;
 pub mod problem;
 pub mod push;
 pub mod secret;

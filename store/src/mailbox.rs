@@ -13,6 +13,7 @@ pub mod entry;
 mod rows;
 pub mod session;
 mod user;
+pub mod will;
 
 use belfry_protocol::id::{NotificationId, UserId};
 use belfry_protocol::time::Timestamp;
@@ -22,6 +23,7 @@ pub use command::{
 };
 pub use entry::{Content, Entry, EntryMeta, Seq};
 pub use session::{SessionRow, SubscribedFilter, SubscriptionOptions, View};
+pub use will::{Departure, LastWord, Will};
 
 /// An engine that keeps mailboxes. Two implement it: the embedded one, and PostgreSQL in a cluster.
 ///
@@ -42,6 +44,9 @@ pub use session::{SessionRow, SubscribedFilter, SubscriptionOptions, View};
 /// - **Told in order.** The [`CommitListener`] is told of each commit once, in commit order, after the
 ///   sync; not before the answer, and not at all if the process ends in between. It is a hint: the
 ///   mailbox is the truth.
+/// - **Wills.** A will is published once, after the end of its connection whichever way it came, the
+///   end of the process too; unless it was forgotten ([`Departure::InOrder`], or a connection that went
+///   on with the session before it was due). It is due to the second, not to the millisecond.
 /// - **Time.** An entry is live until its `expires` and not at it, whether or not it has been cleared
 ///   away. The engine's clock decides, not the caller.
 /// - **Bounded.** [`MailboxLimits`] hold for each user by themselves: history goes first, then the

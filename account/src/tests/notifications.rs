@@ -204,6 +204,7 @@ async fn a_device_acknowledges_over_http_as_by_puback() {
             device,
             clean: false,
             expiry,
+            will: None,
         })
         .await;
     let filter = Filter::Everything;
@@ -229,6 +230,7 @@ async fn a_device_acknowledges_over_http_as_by_puback() {
         device,
         clean: false,
         expiry,
+        will: None,
     };
     let outcome = mailbox
         .server

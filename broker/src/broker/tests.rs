@@ -6,9 +6,12 @@ mod device;
 mod filters;
 mod held;
 mod options;
+mod private;
 mod refused;
+mod sessions;
 mod timing;
 mod websocket;
+mod wills;
 
 use super::*;
 use crate::directory::{BoxFuture, Unavailable};
@@ -25,10 +28,11 @@ use device::{Device, Packet, Via};
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
 const PASSWORD: &[u8] = b"secret";
 
@@ -76,7 +80,11 @@ struct Server {
     tcp: SocketAddr,
     http: SocketAddr,
     stop: CancellationToken,
-    _folder: TempDir,
+    serving: Vec<JoinHandle<()>>,
+    limits: MailboxLimits,
+    /// Milliseconds that the mailbox's clock is ahead.
+    ahead: Arc<AtomicU64>,
+    folder: TempDir,
 }
 
 fn user() -> UserId {
@@ -122,8 +130,24 @@ impl Server {
         limits: MailboxLimits,
     ) -> Self {
         let folder = TempDir::new().unwrap();
-        let clock = || Timestamp::of(SystemTime::now());
-        let mailbox = EmbeddedMailbox::open(folder.path(), limits, Arc::new(clock), listener);
+        Self::start_in(folder, Arc::default(), hub, listener, settings, limits).await
+    }
+
+    async fn start_in(
+        folder: TempDir,
+        ahead: Arc<AtomicU64>,
+        hub: Hub,
+        listener: CommitListener,
+        settings: Settings,
+        limits: MailboxLimits,
+    ) -> Self {
+        let ahead_of = Arc::clone(&ahead);
+        let clock = move || {
+            let ahead = Duration::from_millis(ahead_of.load(Ordering::SeqCst));
+            Timestamp::of(SystemTime::now()).plus(ahead)
+        };
+        let mailbox =
+            EmbeddedMailbox::open(folder.path(), limits.clone(), Arc::new(clock), listener);
         let mailbox = Arc::new(mailbox.unwrap());
         let directory = Arc::new(Everyone::default());
         let devices: Arc<dyn DeviceDirectory> = Arc::clone(&directory) as _;
@@ -132,11 +156,12 @@ impl Server {
         let tcp = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let serving = (broker.clone(), stop.clone());
-        tokio::spawn(async move { serving.0.serve_tcp(listener, None, serving.1).await });
+        let tcp_served =
+            tokio::spawn(async move { serving.0.serve_tcp(listener, None, serving.1).await });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let http = listener.local_addr().unwrap();
         let router = broker.websocket_router();
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        let http_served = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         let server = Self {
             broker,
             directory,
@@ -144,7 +169,10 @@ impl Server {
             tcp,
             http,
             stop,
-            _folder: folder,
+            serving: vec![tcp_served, http_served],
+            limits,
+            ahead,
+            folder,
         };
         server
             .apply(Command::SetPermission {
@@ -155,6 +183,48 @@ impl Server {
             })
             .await;
         server
+    }
+
+    /// Drains, and starts again over the same mailbox.
+    async fn restart(self) -> Self {
+        self.broker.drain().await;
+        for serving in self.serving {
+            serving.abort();
+            let _ = serving.await;
+        }
+        let settings = self.broker.0.settings.clone();
+        drop(self.broker);
+        // The last one to hold the mailbox closes it.
+        let mut mailbox = Some(self.mailbox);
+        while let Err(held) = Arc::try_unwrap(mailbox.take().unwrap()) {
+            mailbox = Some(held);
+            tokio::task::yield_now().await;
+        }
+        let hub = Hub::start();
+        let listener = hub.commit_listener();
+        Self::start_in(
+            self.folder,
+            self.ahead,
+            hub,
+            listener,
+            settings,
+            self.limits,
+        )
+        .await
+    }
+
+    /// Lets time pass for the mailbox, which then does what is due.
+    async fn pass(&self, secs: u64) {
+        self.ahead.fetch_add(secs * 1_000, Ordering::SeqCst);
+        self.mailbox.prune_now().await.unwrap();
+    }
+
+    /// Resolves when a device has left.
+    async fn is_gone(&self, number: u8) {
+        let online = || self.broker.online(user());
+        while online().iter().any(|(id, _)| *id == device(number)) {
+            tokio::task::yield_now().await;
+        }
     }
 
     async fn apply(&self, command: Command) -> Outcome {
@@ -575,22 +645,6 @@ async fn a_clean_start_forgets_the_stored_session() {
 }
 
 #[tokio::test]
-async fn a_will_is_published_when_the_connection_is_lost() {
-    let server = Server::start(Settings::default()).await;
-    let mut two = server.tcp(4).await;
-    two.connect(2, true).await;
-    two.subscribe(&[(&topic("x/#"), 0)], &[0]).await;
-    let mut one = server.tcp(4).await;
-    let will = topic("x/gone");
-    one.send_connect(1, PASSWORD, true, &[(&will, b"bye")])
-        .await;
-    assert_eq!(one.next().await.connack_code(), 0);
-    drop(one);
-    let packet = two.next().await;
-    assert_eq!((packet.topic(), &packet.payload()[..]), (will, &b"bye"[..]));
-}
-
-#[tokio::test]
 async fn what_the_bus_lost_is_swept_up() {
     let settings = Settings {
         sweep_interval: Duration::from_millis(20),
@@ -636,6 +690,7 @@ async fn draining_tells_5_0_devices_and_keeps_their_acknowledgements() {
         device: device(1),
         clean: false,
         expiry: Duration::from_secs(60),
+        will: None,
     });
     let Outcome::Session { row, present, .. } = row.await else {
         panic!("not a session");

@@ -5,8 +5,8 @@ use crate::denial::{self, Denial};
 use crate::mailbox::apply_one;
 use crate::notice::Live;
 use crate::wire::{
-    ProtocolVersion, QoS, ReasonCode, RetainHandling, ServerPacket, SubAck, Subscribe, SubscribeFilter, UnsubAck,
-    Unsubscribe,
+    ProtocolVersion, QoS, ReasonCode, RetainHandling, ServerPacket, SubAck, Subscribe,
+    SubscribeFilter, UnsubAck, Unsubscribe,
 };
 use belfry_protocol::topic::{Filter, Topic};
 use belfry_store::mailbox::{
@@ -87,7 +87,7 @@ impl Connection {
         }
         let mut left = client.delivery.view().filters.clone();
         left.retain(|subscribed| !removed.contains(&subscribed.filter));
-        if client.persistent && !removed.is_empty() {
+        if client.persistent() && !removed.is_empty() {
             let command = Command::Unsubscribe {
                 user: client.user,
                 device: client.device,
@@ -161,7 +161,7 @@ impl Connection {
             return Err(Refusal::UnknownSession);
         };
         let mailbox = &*self.broker.0.mailbox;
-        if client.persistent {
+        if client.persistent() {
             let command = Command::Subscribe {
                 user: client.user,
                 device: client.device,

@@ -1,6 +1,8 @@
 //! CONNECT: who this is, and the session that it goes on with.
 
-use super::{Client, Connection, TAKEOVER_MAX, inbound, steady_clock, unlogged, wall_clock};
+use super::{
+    Client, Connection, Kept, TAKEOVER_MAX, inbound, steady_clock, unlogged, wall_clock, wills,
+};
 use crate::delivery::Delivery;
 use crate::denial::{self, Denial};
 use crate::figures::Connected;
@@ -9,8 +11,7 @@ use crate::mailbox::apply_one;
 use crate::session::{Ending, INBOUND_QOS2_MAX, InFlight};
 use crate::wire::{ConnAck, ConnAckProperties, Connect, ReasonCode, ServerPacket};
 use belfry_protocol::id::{DeviceId, UserId};
-use belfry_protocol::topic::Topic;
-use belfry_store::mailbox::{Command, Outcome, Refusal, Seq, SessionRow, View};
+use belfry_store::mailbox::{Command, Departure, Outcome, Refusal, Seq, SessionRow, View, Will};
 use bytes::Bytes;
 use std::time::Duration;
 
@@ -42,28 +43,30 @@ impl Connection {
             return Err(denial::AUTHENTICATION_METHOD);
         }
         let (user, device) = self.identify(connect).await?;
-        if let Some(will) = &connect.will {
-            match Topic::parse(user, will.topic.as_str()) {
-                Ok(Topic::Private(_)) => {}
-                _ => return Err(denial::WILL_TOPIC),
-            }
-        }
+        let ttl_max = broker.0.settings.ttl_max;
+        let will = connect.will.as_ref();
+        let will = will.map(|will| wills::will(user, device, will, ttl_max));
+        let will = will.transpose()?;
         let (registration, older) = broker.0.hub.enter(user, device);
-        // It normally leaves at once; if it hangs in the mailbox, this one would too.
-        let _ = tokio::time::timeout(TAKEOVER_MAX, older.gone()).await;
+        let gone = tokio::time::timeout(TAKEOVER_MAX, older.gone()).await;
+        gone.map_err(|_| denial::SESSION_UNAVAILABLE)?;
         if broker.0.draining.is_cancelled() {
             registration.inbox.close(CloseCause::ShuttingDown);
         }
         // Only now: an older connection puts it there as it leaves.
         let left = broker.0.detached.take(device, steady_clock());
-        let inbox = &registration.inbox;
-        broker.0.hub.set_presence(user, inbox, left.presence);
-        let persistent = !connect.clean_start || self.session.expiry_secs() > 0;
-        let opened = self.open_row(user, device, connect, persistent).await;
+        let kept = match (connect.clean_start, self.session.expiry_secs(), &will) {
+            (true, 0, None) => Kept::Nothing,
+            (true, 0, Some(_)) => Kept::Will,
+            _ => Kept::Session,
+        };
+        let opened = self.open_row(user, device, connect, kept, will).await;
         let (row, present, head) = opened.map_err(|_| denial::SESSION_UNAVAILABLE)?;
+        let inbox = &registration.inbox;
+        broker.0.hub.set_presence(user, inbox, row.presence);
         let rule = broker.0.settings.release;
         let delivery = Delivery::attach(View::from(&row), head, rule);
-        let in_flight = if present { left.in_flight } else { Vec::new() };
+        let in_flight = if present { left } else { Vec::new() };
         let now = steady_clock();
         let connected = Connected::new(self.kind, connect.version);
         self.session.accept(in_flight, &row.inbound_qos2, now);
@@ -72,7 +75,7 @@ impl Connection {
             device,
             registration,
             delivery,
-            persistent,
+            kept,
             unlogged: unlogged::Unlogged::default(),
             allowance: inbound::Allowance::full(
                 now,
@@ -124,16 +127,18 @@ impl Connection {
         user: UserId,
         device: DeviceId,
         connect: &Connect,
-        persistent: bool,
+        kept: Kept,
+        will: Option<Will>,
     ) -> Result<(SessionRow, bool, Seq), Refusal> {
         let mailbox = &*self.broker.0.mailbox;
         let expiry = Duration::from_secs(self.session.expiry_secs().into());
-        if persistent {
+        if kept != Kept::Nothing {
             let command = Command::OpenSession {
                 user,
                 device,
                 clean: connect.clean_start,
                 expiry,
+                will,
             };
             return match apply_one(mailbox, command).await? {
                 Outcome::Session { row, present, head } => Ok((row, present, head)),
@@ -144,6 +149,8 @@ impl Connection {
             user,
             device,
             expiry: Duration::ZERO,
+            // Whatever an earlier connection left is due: its session ends here.
+            departure: Departure::Unannounced,
         };
         match apply_one(mailbox, forget).await {
             Ok(_) | Err(Refusal::UnknownSession) => {}

@@ -294,15 +294,21 @@ impl Connection {
         packet_id: Option<NonZeroU16>,
         now: Timestamp,
     ) -> ServerPublish {
-        let (content_type, forwardable) = match &entry.meta.content {
-            Content::Notification { .. } => (Some(NOTIFICATION_CONTENT_TYPE), Bytes::new()),
-            Content::Private { properties, .. } => (None, properties.clone()),
-        };
         let topic = entry.meta.topic();
+        let as_published = |client: &Client| client.delivery.retain_as_published(&topic);
+        let (content_type, forwardable, retain) = match &entry.meta.content {
+            Content::Notification { .. } => (Some(NOTIFICATION_CONTENT_TYPE), Bytes::new(), false),
+            Content::Private {
+                properties, retain, ..
+            } => {
+                let retain = *retain && self.client.as_deref().is_some_and(as_published);
+                (None, properties.clone(), retain)
+            }
+        };
         self.packet(
             &topic,
             packet_id,
-            false,
+            retain,
             Some(entry.meta.expires.since(now).as_secs()),
             content_type,
             forwardable,

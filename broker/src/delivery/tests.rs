@@ -295,6 +295,7 @@ fn a_device_does_not_get_its_own_where_it_said_so() {
     entry.content = Content::Private {
         topic: topic.clone(),
         properties: Bytes::new(),
+        retain: false,
     };
     assert_eq!(
         delivery.hint(&entry, true, none, HERE, NOW),

@@ -136,10 +136,15 @@ fn put_meta(out: &mut BytesMut, meta: &EntryMeta) {
             out.put_u8(urgency_number(*urgency));
             out.put_u8((*muted).into());
         }
-        Content::Private { topic, properties } => {
+        Content::Private {
+            topic,
+            properties,
+            retain,
+        } => {
             out.put_u8(PRIVATE);
             put_sized(out, topic.as_str().as_bytes());
             put_sized(out, properties);
+            out.put_u8((*retain).into());
         }
     }
 }
@@ -160,6 +165,7 @@ fn meta(bytes: &mut Bytes) -> Option<EntryMeta> {
             PRIVATE => Content::Private {
                 topic: private_topic(bytes)?,
                 properties: sized(bytes)?,
+                retain: flag(bytes)?,
             },
             _ => return None,
         },
@@ -325,8 +331,13 @@ mod tests {
                 urgency,
                 muted,
             }),
-            (any_private(), any_bytes())
-                .prop_map(|(topic, properties)| Content::Private { topic, properties }),
+            (any_private(), any_bytes(), any::<bool>()).prop_map(|(topic, properties, retain)| {
+                Content::Private {
+                    topic,
+                    properties,
+                    retain,
+                }
+            }),
         ]
     }
 

@@ -240,24 +240,13 @@ fn a_refused_message_is_answered_in_5_and_ends_a_3_1_1_connection() {
 
 #[test]
 fn disconnect_changes_the_expiry_and_takes_the_will_away() {
-    let will = || Will {
-        topic: text("w"),
-        payload: Bytes::new(),
-        qos: QoS::AtMostOnce,
-        retain: false,
-        delay_secs: 0,
-        message_expiry_secs: None,
-        forwardable: Bytes::new(),
-    };
     let check = |packet, with_will, expiry| {
-        let now = Instant::now();
-        let mut asked = connect(ProtocolVersion::V5);
-        asked.will = Some(will());
-        let mut session = connected_with(asked, now);
+        let (mut session, now) = connected(ProtocolVersion::V5);
         let Action::End(ending) = session.receive(packet, now) else {
             panic!("it goes on");
         };
-        assert_eq!(session.take_will(ending).is_some(), with_will);
+        let due = ending.departure() == Departure::Unannounced;
+        assert_eq!(due, with_will);
         assert_eq!(session.expiry_secs(), expiry);
     };
     check(disconnect(ReasonCode::Success, None), false, 100);

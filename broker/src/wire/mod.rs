@@ -20,8 +20,8 @@ pub use decode::decode;
 pub use encode::{encode, encoded_len};
 pub use packet::{
     Ack, ClientPacket, ConnAck, ConnAckProperties, Connect, Disconnect, ProtocolVersion, Publish,
-    PublishAck, QoS, ReasonCode, RetainHandling, ServerDisconnect, ServerPacket, ServerPublish, SubAck,
-    Subscribe, SubscribeFilter, UnsubAck, Unsubscribe, Will, WireStr,
+    PublishAck, QoS, ReasonCode, RetainHandling, ServerDisconnect, ServerPacket, ServerPublish,
+    SubAck, Subscribe, SubscribeFilter, UnsubAck, Unsubscribe, Will, WireStr,
 };
 
 /// Why bytes are not a packet that a client may send.

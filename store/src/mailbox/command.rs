@@ -2,8 +2,10 @@
 
 use super::entry::{Entry, Seq};
 use super::session::{SessionRow, SubscriptionOptions};
+use super::will::{Departure, Will};
 use belfry_protocol::envelope::Envelope;
 use belfry_protocol::id::{DeviceId, NotificationId, PermissionId, UserId};
+use belfry_protocol::presence::Presence;
 use belfry_protocol::push::Urgency;
 use belfry_protocol::site::Origin;
 use belfry_protocol::time::Timestamp;
@@ -21,7 +23,7 @@ pub enum Command {
     Accept(Box<Accept>),
     /// Stores a QoS 1 message of the private space where a persistent session's filter matches, and
     /// keeps what is to be retained. Answers [`Outcome::Published`], or refuses with
-    /// [`Refusal::PrivateSpaceFull`].
+    /// [`Refusal::PrivateSpaceFull`] or [`Refusal::RetainedFull`].
     PublishPrivate(Box<PrivatePublish>),
     /// A session has these entries; those it is not owed are passed over. Answers [`Outcome::Done`], or
     /// refuses with [`Refusal::UnknownSession`].
@@ -62,12 +64,21 @@ pub enum Command {
     BlockSite { site: Origin, blocked: bool },
     /// Blocks or unblocks a user: accepts are refused with [`Refusal::Blocked`].
     BlockUser { user: UserId, blocked: bool },
-    /// A persistent session connects. Answers [`Outcome::Session`]. `clean` forgets the old one.
+    /// A session connects: a persistent one, or one with a will, which ends with its connection if
+    /// `expiry` is zero. Answers [`Outcome::Session`]. `clean` ends the old one, with its will; without
+    /// it, a will that was not due yet is forgotten.
     OpenSession {
         user: UserId,
         device: DeviceId,
         clean: bool,
         expiry: Duration,
+        will: Option<Will>,
+    },
+    /// A device says whether somebody is at it. Answers [`Outcome::Session`].
+    SetPresence {
+        user: UserId,
+        device: DeviceId,
+        presence: Presence,
     },
     /// Adds or replaces filters of a persistent session. Answers [`Outcome::Session`]. Through one that
     /// is lowered to QoS 0 nothing is owed any more.
@@ -88,6 +99,7 @@ pub enum Command {
         user: UserId,
         device: DeviceId,
         expiry: Duration,
+        departure: Departure,
     },
     /// Remembers a QoS 2 packet id until it is released. Answers [`Outcome::Done`].
     ReceiveQos2 {
@@ -101,7 +113,7 @@ pub enum Command {
         device: DeviceId,
         packet_id: u16,
     },
-    /// The device is gone with its session.
+    /// The device is gone with its session, whose will is published.
     RemoveDevice { user: UserId, device: DeviceId },
     /// Everything of the user is gone, and nothing comes again: whatever follows finds no permission
     /// and no session, in this batch, in later ones and after a restart. Answers [`Outcome::Done`],
@@ -124,6 +136,7 @@ impl Command {
             | Self::Revoke { user, .. }
             | Self::BlockUser { user, .. }
             | Self::OpenSession { user, .. }
+            | Self::SetPresence { user, .. }
             | Self::Subscribe { user, .. }
             | Self::Unsubscribe { user, .. }
             | Self::CloseSession { user, .. }
@@ -198,13 +211,14 @@ pub struct PrivatePublish {
     pub when_full: WhenFull,
 }
 
-/// What a full private space does with one more message. A retained message beyond its limits, and a
-/// message larger than the whole space, are refused either way.
+/// What a full private space, or one with as many retained messages as there may be, does with one
+/// more. What is larger than the whole space is refused either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhenFull {
     /// Refuses it: the publisher can be told (MQTT 5.0).
     Refuse,
-    /// Drops the oldest: the publisher could only be disconnected (MQTT 3.1.1).
+    /// Drops the oldest, of retained messages those that would go first: the publisher could not be
+    /// told, or only be disconnected (MQTT 3.1.1).
     DropOldest,
 }
 
@@ -226,6 +240,9 @@ pub enum Refusal {
     /// The private space is full (5.0: PUBACK 0x97).
     #[error("the private space is full")]
     PrivateSpaceFull,
+    /// There are as many retained messages as may be (5.0: PUBACK 0x97).
+    #[error("the retained messages are at their limit")]
+    RetainedFull,
     /// The session does not exist (it was ended or removed meanwhile).
     #[error("no such session")]
     UnknownSession,
@@ -290,6 +307,8 @@ pub enum Commit {
         /// When each notification that this settled was accepted.
         accepted: Vec<Timestamp>,
     },
+    /// A will was published that no stored session is owed.
+    Will { message: Box<PrivatePublish> },
     /// This permission was revoked.
     Revoked {
         user: UserId,

@@ -8,6 +8,7 @@ mod model;
 mod reads;
 mod space;
 mod tables;
+mod wills;
 
 use super::*;
 use belfry_protocol::envelope::Envelope;
@@ -22,6 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 pub(super) use tables::*;
+pub(super) use wills::*;
 
 pub(super) const USER: UserId = UserId::from_bytes([1; 16]);
 pub(super) const EXPIRY: Duration = Duration::from_secs(1_000);
@@ -165,6 +167,7 @@ impl<E: Engine> Trial<E> {
             device: device(number),
             clean,
             expiry: EXPIRY,
+            will: None,
         };
         self.ask(command).await.unwrap();
     }
@@ -295,6 +298,13 @@ macro_rules! holds_for {
             entries_are_read_by_place_by_id_and_by_page
             a_block_refuses_until_it_is_lifted
             a_muted_permission_is_kept_and_never_urgent
+            retained_messages_make_room_where_nobody_can_be_told
+            a_will_waits_for_its_delay_and_comes_once
+            the_wills_of_lost_connections_come_after_a_restart
+            a_will_is_forgotten_in_order_or_by_who_goes_on
+            a_will_does_not_outlive_its_session
+            a_will_is_stored_and_retained_as_any_message
+            what_a_device_said_of_itself_stays_with_its_session
         }
 
         proptest::proptest! {

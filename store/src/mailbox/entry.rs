@@ -31,6 +31,8 @@ pub enum Content {
         /// The forwardable PUBLISH properties as they came in, encoded as MQTT 5.0 §2.2.2 without
         /// the length and without Message Expiry Interval; empty from a 3.1.1 publisher.
         properties: Bytes,
+        /// Whether it was published with RETAIN, for Retain As Published (§3.8.3.1).
+        retain: bool,
     },
 }
 

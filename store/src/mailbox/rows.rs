@@ -3,7 +3,9 @@
 use super::entry::{Content, EntryMeta, Seq};
 use super::session::{SessionRow, SubscribedFilter, SubscriptionOptions};
 use super::user::{IdempotencyKey, Meta, PermissionRow};
+use super::will::{LastWord, Will};
 use belfry_protocol::id::{DeviceId, NotificationId, PermissionId, UserId};
+use belfry_protocol::presence::Presence;
 use belfry_protocol::push::Urgency;
 use belfry_protocol::time::Timestamp;
 use belfry_protocol::topic::{Filter, PrivateTopic};
@@ -12,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// The version of everything in this file; a store of another one is refused at the start.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// A row that was written by something else, or damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -124,6 +126,7 @@ enum ContentRow {
     },
     Private {
         topic: String,
+        retain: bool,
     },
 }
 
@@ -152,8 +155,9 @@ pub(super) fn encode_meta(meta: &Meta) -> Vec<u8> {
             muted: *muted,
             collapse: meta.collapse.clone(),
         },
-        Content::Private { topic, .. } => ContentRow::Private {
+        Content::Private { topic, retain, .. } => ContentRow::Private {
             topic: topic.as_str().to_owned(),
+            retain: *retain,
         },
     };
     encode(&MetaRow {
@@ -186,12 +190,13 @@ pub(super) fn decode_meta(seq: Seq, bytes: &[u8]) -> Result<Meta, Unreadable> {
             },
             collapse,
         ),
-        ContentRow::Private { topic } => {
+        ContentRow::Private { topic, retain } => {
             let topic = PrivateTopic::new(&topic).map_err(|_| Unreadable)?;
             (
                 Content::Private {
                     topic,
                     properties: Bytes::new(),
+                    retain,
                 },
                 None,
             )
@@ -268,6 +273,7 @@ struct SessionOnDisk {
     acked: u64,
     holes: Vec<u64>,
     inbound_qos2: Vec<u16>,
+    away: bool,
     expiry_secs: u64,
     disconnected: Option<u64>,
 }
@@ -293,6 +299,7 @@ pub(super) fn encode_session(row: &SessionRow) -> Vec<u8> {
         acked: row.acked.0,
         holes: row.holes.iter().map(|seq| seq.0).collect(),
         inbound_qos2: row.inbound_qos2.clone(),
+        away: row.presence == Presence::Away,
         expiry_secs: row.expiry.as_secs(),
         disconnected: row.disconnected.map(Timestamp::as_millis),
     })
@@ -322,8 +329,91 @@ pub(super) fn decode_session(bytes: &[u8]) -> Result<SessionRow, Unreadable> {
         acked: Seq(row.acked),
         holes: row.holes.into_iter().map(Seq).collect(),
         inbound_qos2: row.inbound_qos2,
+        presence: presence_of(row.away),
         expiry: Duration::from_secs(row.expiry_secs),
         disconnected: row.disconnected.map(Timestamp::from_millis),
+    })
+}
+
+fn presence_of(away: bool) -> Presence {
+    match away {
+        true => Presence::Away,
+        false => Presence::Active,
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+enum LastWordRow<'a> {
+    Presence {
+        away: bool,
+    },
+    Private {
+        topic: &'a str,
+        properties: &'a [u8],
+        payload: &'a [u8],
+        retain: bool,
+        at_least_once: bool,
+        expiry_secs: u64,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct WillRow<'a> {
+    delay_secs: u64,
+    #[serde(borrow)]
+    last_word: LastWordRow<'a>,
+}
+
+pub(super) fn encode_will(will: &Will) -> Vec<u8> {
+    let last_word = match &will.last_word {
+        LastWord::Presence(presence) => LastWordRow::Presence {
+            away: *presence == Presence::Away,
+        },
+        LastWord::Private {
+            topic,
+            properties,
+            payload,
+            retain,
+            at_least_once,
+            expiry,
+        } => LastWordRow::Private {
+            topic: topic.as_str(),
+            properties,
+            payload,
+            retain: *retain,
+            at_least_once: *at_least_once,
+            expiry_secs: expiry.as_secs(),
+        },
+    };
+    encode(&WillRow {
+        delay_secs: will.delay.as_secs(),
+        last_word,
+    })
+}
+
+pub(super) fn decode_will(bytes: &[u8]) -> Result<Will, Unreadable> {
+    let row: WillRow<'_> = decode(bytes)?;
+    let last_word = match row.last_word {
+        LastWordRow::Presence { away } => LastWord::Presence(presence_of(away)),
+        LastWordRow::Private {
+            topic,
+            properties,
+            payload,
+            retain,
+            at_least_once,
+            expiry_secs,
+        } => LastWord::Private {
+            topic: PrivateTopic::new(topic).map_err(|_| Unreadable)?,
+            properties: Bytes::copy_from_slice(properties),
+            payload: Bytes::copy_from_slice(payload),
+            retain,
+            at_least_once,
+            expiry: Duration::from_secs(expiry_secs),
+        },
+    };
+    Ok(Will {
+        delay: Duration::from_secs(row.delay_secs),
+        last_word,
     })
 }
 

@@ -1,6 +1,7 @@
 //! What a persistent MQTT session leaves behind while its device is away.
 
 use super::entry::{EntryMeta, Seq};
+use belfry_protocol::presence::Presence;
 use belfry_protocol::time::Timestamp;
 use belfry_protocol::topic::Filter;
 use std::num::NonZeroU32;
@@ -42,6 +43,8 @@ pub struct SessionRow {
     pub holes: Vec<Seq>,
     /// Packet ids of QoS 2 messages received and not yet released (MQTT 5.0 §4.3.3).
     pub inbound_qos2: Vec<u16>,
+    /// What the device last said of itself.
+    pub presence: Presence,
     /// How long it outlives its connection.
     pub expiry: Duration,
     /// When its connection ended; `None` while connected (or after a crash).

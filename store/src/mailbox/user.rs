@@ -7,12 +7,14 @@ mod sessions;
 mod settle;
 mod space;
 mod upkeep;
+mod wills;
 
 use super::MailboxLimits;
 use super::command::{Command, Commit, Outcome, PrivatePublish, Refusal};
 use super::entry::{Content, Entry, EntryMeta, Seq};
 use super::rows::IdempotencyRow;
 use super::session::SessionRow;
+use super::will::Will;
 use belfry_protocol::id::{DeviceId, NotificationId, PermissionId, UserId};
 use belfry_protocol::time::Timestamp;
 use belfry_protocol::topic::{Filter, PrivateTopic};
@@ -57,6 +59,7 @@ pub(super) struct Changes {
     pub(super) metas: BTreeSet<Seq>,
     pub(super) bodies: Vec<Entry>,
     pub(super) sessions: BTreeSet<DeviceId>,
+    pub(super) wills: BTreeSet<DeviceId>,
     pub(super) permissions: BTreeSet<PermissionId>,
     pub(super) retained: BTreeMap<PrivateTopic, RetainedWrite>,
     pub(super) idempotency: HashMap<IdempotencyKey, IdempotencyRow>,
@@ -91,6 +94,8 @@ pub(super) struct UserState {
     pub(super) history: Duration,
     pub(super) metas: BTreeMap<Seq, Meta>,
     pub(super) sessions: BTreeMap<DeviceId, SessionRow>,
+    /// Of sessions that there are. Beside their rows, which are written with each acknowledgement.
+    pub(super) wills: BTreeMap<DeviceId, Will>,
     pub(super) permissions: HashMap<PermissionId, PermissionRow>,
     /// Bytes and expiry of the retained messages.
     pub(super) retained: BTreeMap<PrivateTopic, (usize, Timestamp)>,
@@ -130,7 +135,7 @@ impl UserState {
         }
         let now = context.now;
         let expiry_max = context.limits.session_expiry_max;
-        self.expire_sessions(now);
+        self.lapse(user, context);
         match command {
             Command::Accept(accept) => self.accept(user, &accept, context),
             Command::PublishPrivate(publish) => self.publish_private(user, &publish, context),
@@ -151,16 +156,30 @@ impl UserState {
                 device,
                 clean,
                 expiry,
+                will,
                 ..
-            } => Ok(self.open_session(device, clean, expiry.min(expiry_max), now)),
+            } => {
+                let expiry = expiry.min(expiry_max);
+                Ok(self.open_session(user, device, clean, expiry, will, context))
+            }
+            Command::SetPresence {
+                device, presence, ..
+            } => self.change_session(device, |row| row.presence = presence),
             Command::Subscribe {
                 device, filters, ..
             } => self.subscribe(device, &filters, now),
             Command::Unsubscribe {
                 device, filters, ..
             } => self.unsubscribe(device, &filters, now),
-            Command::CloseSession { device, expiry, .. } => {
-                Ok(self.close_session(device, expiry.min(expiry_max), now))
+            Command::CloseSession {
+                device,
+                expiry,
+                departure,
+                ..
+            } => {
+                let expiry = expiry.min(expiry_max);
+                self.close_session(user, device, expiry, departure, context);
+                Ok(Outcome::Done)
             }
             Command::ReceiveQos2 {
                 device, packet_id, ..
@@ -169,7 +188,7 @@ impl UserState {
                 device, packet_id, ..
             } => self.qos2(device, packet_id, false),
             Command::RemoveDevice { device, .. } => {
-                self.end_session(device, now);
+                self.end_session(user, device, context);
                 Ok(Outcome::Done)
             }
             Command::EraseUser { .. } => {
@@ -190,6 +209,7 @@ impl UserState {
             | Command::Settle { .. }
             | Command::Acknowledge { .. }
             | Command::OpenSession { .. }
+            | Command::SetPresence { .. }
             | Command::Subscribe { .. }
             | Command::Unsubscribe { .. }
             | Command::ReceiveQos2 { .. }

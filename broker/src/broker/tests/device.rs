@@ -32,7 +32,9 @@ pub(super) struct Connect<'a> {
     pub(super) password: &'a [u8],
     pub(super) clean: bool,
     pub(super) keep_alive_secs: u16,
-    /// More properties, in 5.0, beside a session expiry of an hour where it is not clean.
+    /// Session expiry in 5.0: an hour where nothing is said and it is not clean.
+    pub(super) expiry_secs: Option<u32>,
+    /// More properties, in 5.0.
     pub(super) properties: &'a [u8],
     pub(super) will: Option<Will<'a>>,
 }
@@ -40,9 +42,25 @@ pub(super) struct Connect<'a> {
 pub(super) struct Will<'a> {
     pub(super) topic: &'a str,
     pub(super) payload: &'a [u8],
+    pub(super) qos: u8,
     pub(super) retain: bool,
     /// In 5.0.
     pub(super) delay_secs: u32,
+    /// More properties, in 5.0.
+    pub(super) properties: &'a [u8],
+}
+
+impl<'a> Will<'a> {
+    pub(super) fn new(topic: &'a str, payload: &'a [u8]) -> Self {
+        Self {
+            topic,
+            payload,
+            qos: 0,
+            retain: false,
+            delay_secs: 0,
+            properties: &[],
+        }
+    }
 }
 
 impl Connect<'_> {
@@ -53,6 +71,7 @@ impl Connect<'_> {
             password: PASSWORD,
             clean: false,
             keep_alive_secs: 60,
+            expiry_secs: None,
             properties: &[],
             will: None,
         }
@@ -224,12 +243,8 @@ impl Device {
         clean: bool,
         will: &[(&str, &[u8])],
     ) {
-        let will = will.first().map(|(topic, payload)| Will {
-            topic,
-            payload,
-            retain: false,
-            delay_secs: 0,
-        });
+        let will = will.first();
+        let will = will.map(|(topic, payload)| Will::new(topic, payload));
         self.send_connect_as(&Connect {
             password,
             clean,
@@ -240,16 +255,22 @@ impl Device {
     }
 
     pub(super) async fn send_connect_as(&mut self, connect: &Connect<'_>) {
+        let bytes = self.connect_bytes(connect);
+        self.send(bytes).await;
+    }
+
+    pub(super) fn connect_bytes(&self, connect: &Connect<'_>) -> Vec<u8> {
         let mut body = Vec::new();
         string(b"MQTT", &mut body);
         let mut flags = 0xc0 | u8::from(connect.clean) << 1;
         if let Some(will) = &connect.will {
-            flags |= 4 | u8::from(will.retain) << 5;
+            flags |= 4 | will.qos << 3 | u8::from(will.retain) << 5;
         }
         body.extend([self.version, flags]);
         body.extend(connect.keep_alive_secs.to_be_bytes());
         if self.version == 5 {
-            let expiry: u32 = if connect.clean { 0 } else { 3_600 };
+            let usual = if connect.clean { 0 } else { 3_600 };
+            let expiry = connect.expiry_secs.unwrap_or(usual);
             let mut properties = vec![0x11];
             properties.extend(expiry.to_be_bytes());
             properties.extend(connect.properties);
@@ -261,15 +282,16 @@ impl Device {
         string(client_id.as_bytes(), &mut body);
         if let Some(will) = &connect.will {
             if self.version == 5 {
-                body.extend([5, 0x18]);
+                body.extend([5 + will.properties.len() as u8, 0x18]);
                 body.extend(will.delay_secs.to_be_bytes());
+                body.extend(will.properties);
             }
             string(will.topic.as_bytes(), &mut body);
             string(will.payload, &mut body);
         }
         string(user().to_string().as_bytes(), &mut body);
         string(connect.password, &mut body);
-        self.send(packet(0x10, &body)).await;
+        packet(0x10, &body)
     }
 
     /// Connects. Whether the session was there.
@@ -388,6 +410,14 @@ impl Device {
 
     pub(super) async fn puback(&mut self, id: u16) {
         self.send(packet(0x40, &id.to_be_bytes())).await;
+    }
+
+    /// Any acknowledgement, with a reason in 5.0.
+    pub(super) async fn acknowledge(&mut self, first: u8, id: u16, reason: u8) {
+        let [high, low] = id.to_be_bytes();
+        let body = [high, low, reason];
+        let length = if self.version == 5 { 3 } else { 2 };
+        self.send(packet(first, &body[..length])).await;
     }
 
     pub(super) async fn pubrel(&mut self, id: u16) {

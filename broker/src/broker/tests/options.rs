@@ -1,6 +1,6 @@
 //! What a client may ask for in CONNECT, SUBSCRIBE, PUBLISH and DISCONNECT.
 
-use super::device::{Connect, Will};
+use super::device::Connect;
 use super::*;
 
 #[tokio::test]
@@ -134,39 +134,6 @@ async fn retained_messages_come_as_the_subscription_asks_and_go_with_an_empty_on
     assert!(one.next().await.retain());
     one.subscribe(&[(&to, always)], &[0]).await;
     one.ping().await;
-}
-
-#[tokio::test]
-async fn a_will_may_be_retained() {
-    let server = Server::start(Settings::default()).await;
-    let to = topic("x/last");
-    for version in [4, 5] {
-        let mut one = server.tcp(version).await;
-        let connect = Connect {
-            will: Some(Will {
-                topic: &to,
-                payload: &[version],
-                retain: true,
-                delay_secs: 0,
-            }),
-            ..Connect::new(1)
-        };
-        one.connect_as(&connect).await;
-        drop(one);
-        while !server.broker.online(user()).is_empty() {
-            tokio::task::yield_now().await;
-        }
-        let mut two = server.tcp(version).await;
-        two.connect(2, true).await;
-        two.subscribe(&[(&to, 0)], &[0]).await;
-        let packet = two.next().await;
-        assert!(packet.retain());
-        assert_eq!(&packet.payload()[..], [version]);
-        two.disconnect().await;
-        while !server.broker.online(user()).is_empty() {
-            tokio::task::yield_now().await;
-        }
-    }
 }
 
 #[tokio::test]

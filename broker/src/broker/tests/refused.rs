@@ -180,12 +180,7 @@ async fn a_will_to_another_s_topic_is_refused() {
         for (version, code) in [(4, 5), (5, 0x87)] {
             let mut one = server.tcp(version).await;
             let connect = Connect {
-                will: Some(Will {
-                    topic: &to,
-                    payload: b"away",
-                    retain: false,
-                    delay_secs: 0,
-                }),
+                will: Some(Will::new(&to, b"away")),
                 ..Connect::new(1)
             };
             one.send_connect_as(&connect).await;
@@ -272,4 +267,31 @@ async fn what_is_not_mqtt_is_told_the_version_or_nothing() {
         }
         one.is_closed().await;
     }
+}
+
+#[tokio::test]
+async fn nothing_is_done_for_a_client_that_was_refused() {
+    let server = Server::start(Settings::default()).await;
+    let mut two = server.tcp(4).await;
+    two.connect(2, true).await;
+    two.subscribe(&[(&topic("x/#"), 0)], &[0]).await;
+    for version in [4, 5] {
+        let mut one = server.tcp(version).await;
+        // In one piece with what follows, so that both are there.
+        let connect = Connect {
+            password: b"wrong",
+            ..Connect::new(1)
+        };
+        let mut bytes = one.connect_bytes(&connect);
+        let to = topic("x/a");
+        bytes.extend([0x30, 2 + to.len() as u8 + u8::from(version == 5), 0]);
+        bytes.push(to.len() as u8);
+        bytes.extend(to.as_bytes());
+        bytes.extend((version == 5).then_some(0));
+        one.send(bytes).await;
+        assert!(one.next().await.connack_code() > 0);
+        one.is_closed().await;
+    }
+    two.publish(&topic("x/mark"), b"", 0, 0, false).await;
+    assert_eq!(two.next().await.topic(), topic("x/mark"));
 }

@@ -1,8 +1,8 @@
 //! What ends or begins by itself: with tokio's clock, so that nothing waits.
 
-use super::device::{Connect, Will};
+use super::device::Connect;
 use super::*;
-use tokio::time::{Instant, advance, pause, resume};
+use tokio::time::{Instant, pause, resume};
 
 /// The two clocks differ by what timers round.
 fn is_about(measured: Duration, expected: u64) {
@@ -48,88 +48,4 @@ async fn a_silent_device_is_let_go_after_one_and_a_half_keep_alives() {
         is_about(begin.elapsed(), 15);
         resume();
     }
-}
-
-/// Lets time pass at once, and then as it does.
-async fn pass(secs: u64) {
-    pause();
-    advance(Duration::from_secs(secs)).await;
-    resume();
-}
-
-/// One that hears of the private space, and one with a will that is to wait for 80 seconds.
-async fn with_a_will_to_come(server: &Server) -> (Device, Device) {
-    let mut two = server.beside(4);
-    two.connect(2, true).await;
-    two.subscribe(&[(&topic("x/#"), 0)], &[0]).await;
-    let mut one = server.beside(5);
-    let will = topic("x/will");
-    let connect = Connect {
-        will: Some(Will {
-            topic: &will,
-            payload: b"gone",
-            retain: false,
-            delay_secs: 80,
-        }),
-        ..Connect::new(1)
-    };
-    one.connect_as(&connect).await;
-    (one, two)
-}
-
-/// Whether the next that comes is what the device publishes now: nothing was before it.
-async fn nothing_came(two: &mut Device) {
-    two.publish(&topic("x/mark"), b"", 0, 0, false).await;
-    assert_eq!(two.next().await.topic(), topic("x/mark"));
-}
-
-async fn is_gone(server: &Server, number: u8) {
-    let online = || server.broker.online(user());
-    while online().iter().any(|(id, _)| *id == device(number)) {
-        tokio::task::yield_now().await;
-    }
-}
-
-#[tokio::test]
-async fn a_will_waits_for_its_delay() {
-    let server = Server::start(Settings::default()).await;
-    let (one, mut two) = with_a_will_to_come(&server).await;
-    drop(one);
-    is_gone(&server, 1).await;
-    pass(70).await;
-    nothing_came(&mut two).await;
-    pass(11).await;
-    assert_eq!(two.next().await.topic(), topic("x/will"));
-}
-
-#[tokio::test]
-async fn a_device_that_comes_back_in_time_leaves_no_will() {
-    let server = Server::start(Settings::default()).await;
-    let (one, mut two) = with_a_will_to_come(&server).await;
-    drop(one);
-    is_gone(&server, 1).await;
-    let mut one = server.beside(5);
-    assert!(one.connect(1, false).await);
-    pass(81).await;
-    nothing_came(&mut two).await;
-    one.ping().await;
-}
-
-#[tokio::test]
-async fn a_disconnect_takes_the_will_away_unless_it_asks_for_it() {
-    let server = Server::start(Settings::default()).await;
-    let (mut one, mut two) = with_a_will_to_come(&server).await;
-    one.disconnect().await;
-    is_gone(&server, 1).await;
-    pass(81).await;
-    nothing_came(&mut two).await;
-    let (mut one, _) = with_a_will_to_come(&server).await;
-    let mut three = server.beside(4);
-    three.connect(3, true).await;
-    three.subscribe(&[(&topic("x/#"), 0)], &[0]).await;
-    one.disconnect_with(0x04, &[]).await;
-    one.is_closed().await;
-    is_gone(&server, 1).await;
-    pass(81).await;
-    assert_eq!(three.next().await.topic(), topic("x/will"));
 }

@@ -179,11 +179,7 @@ fn suback_and_unsuback() {
     };
     let explained = ServerPacket::SubAck(explained);
     check(&explained, V311, &[0x90, 3, 0, 1, 0x80]);
-    check(
-        &explained,
-        V5,
-        &[0x90, 8, 0, 1, 4, 0x1f, 0, 1, b'x', 0x87],
-    );
+    check(&explained, V5, &[0x90, 8, 0, 1, 4, 0x1f, 0, 1, b'x', 0x87]);
     let explained = UnsubAck {
         packet_id,
         codes,
@@ -191,11 +187,7 @@ fn suback_and_unsuback() {
     };
     let explained = ServerPacket::UnsubAck(explained);
     check(&explained, V311, &[0xb0, 2, 0, 1]);
-    check(
-        &explained,
-        V5,
-        &[0xb0, 8, 0, 1, 4, 0x1f, 0, 1, b'x', 0x87],
-    );
+    check(&explained, V5, &[0xb0, 8, 0, 1, 4, 0x1f, 0, 1, b'x', 0x87]);
 }
 
 #[test]

@@ -10,8 +10,9 @@ pub(in crate::mailbox) enum Step {
     Settle(u8, Vec<u64>),
     Seen(u64),
     Withdraw(u64),
-    Open(u8, bool),
-    Close(u8),
+    /// With the delay of a will.
+    Open(u8, bool, Option<u64>),
+    Close(u8, bool),
     Acknowledge(u8, u64),
     Subscribe(u8, u8),
     Lower(u8, u8),
@@ -25,13 +26,15 @@ pub(in crate::mailbox) enum Step {
 /// Any walk.
 pub(in crate::mailbox) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let device = || 1u8..=2;
+    // None at all, none that lasts, and some beyond the session's end.
+    let delay = prop_oneof![Just(None), Just(Some(0)), (1u64..1_500).prop_map(Some)];
     let step = prop_oneof![
         8 => (1u8..=2, proptest::option::of(0u8..2), 100u64..3_000).prop_map(|(p, c, t)| Step::Accept(p, c, t)),
         6 => (device(), proptest::collection::vec(1u64..20, 1..4)).prop_map(|(d, s)| Step::Settle(d, s)),
         1 => (1u64..20).prop_map(Step::Seen),
         1 => (1u64..20).prop_map(Step::Withdraw),
-        4 => (device(), proptest::bool::weighted(0.2)).prop_map(|(d, c)| Step::Open(d, c)),
-        2 => device().prop_map(Step::Close),
+        4 => (device(), proptest::bool::weighted(0.2), delay).prop_map(|(d, c, w)| Step::Open(d, c, w)),
+        2 => (device(), any::<bool>()).prop_map(|(d, lost)| Step::Close(d, lost)),
         4 => (device(), 0u8..=2).prop_map(|(d, f)| Step::Subscribe(d, f)),
         1 => (device(), 0u8..=2).prop_map(|(d, f)| Step::Unsubscribe(d, f)),
         3 => (device(), 0u8..=2).prop_map(|(d, f)| Step::Lower(d, f)),
@@ -64,7 +67,21 @@ struct ModelEntry {
 struct ModelSession {
     starts: BTreeMap<u8, u64>,
     settled: BTreeSet<u64>,
-    ends: Option<u64>,
+    /// When its connection ended.
+    left: Option<u64>,
+    will: Option<ModelWill>,
+}
+
+struct ModelWill {
+    mark: u8,
+    delay: u64,
+}
+
+impl ModelSession {
+    fn due(&self) -> Option<u64> {
+        let delay = self.will.as_ref()?.delay.min(EXPIRY.as_secs());
+        Some(self.left? + delay * 1_000)
+    }
 }
 
 /// The naive mailbox: nothing is ever removed, and each session remembers each settled entry.
@@ -73,6 +90,8 @@ struct Model {
     entries: Vec<ModelEntry>,
     sessions: BTreeMap<u8, ModelSession>,
     revoked: BTreeSet<u8>,
+    /// The marks of the wills that were published.
+    published: Vec<u8>,
 }
 
 impl Model {
@@ -89,6 +108,18 @@ impl Model {
         numbered.filter(owed).map(|(seq, _)| seq).collect()
     }
 
+    /// What time alone does.
+    fn lapse(&mut self, now: u64) {
+        for row in self.sessions.values_mut() {
+            if row.due().is_some_and(|due| due <= now) {
+                self.published.extend(row.will.take().map(|will| will.mark));
+            }
+        }
+        let over = EXPIRY.as_secs() * 1_000;
+        self.sessions
+            .retain(|_, row| row.left.is_none_or(|at| at + over > now));
+    }
+
     fn at(&mut self, seq: u64) -> Option<&mut ModelEntry> {
         self.entries.get_mut(usize::try_from(seq).unwrap() - 1)
     }
@@ -99,12 +130,12 @@ pub(in crate::mailbox) async fn walk<E: Engine>(steps: Vec<Step>) {
     let mut trial = Trial::<E>::new(MailboxLimits::default()).await;
     trial.permit().await;
     let mut model = Model::default();
+    let mut published = Vec::new();
+    let mut mark = 0;
     for step in steps {
         let now = trial.now();
         let head = model.entries.len() as u64;
-        model
-            .sessions
-            .retain(|_, row| row.ends.is_none_or(|at| at > now));
+        model.lapse(now);
         match step.clone() {
             Step::Accept(number, collapse, ttl) => {
                 let key = collapse.map(|key| key.to_string());
@@ -182,22 +213,30 @@ pub(in crate::mailbox) async fn walk<E: Engine>(steps: Vec<Step>) {
                     entry.gone = true;
                 }
             }
-            Step::Open(number, clean) => {
-                trial.open_session(number, clean).await;
-                if clean {
-                    model.sessions.remove(&number);
-                }
-                model.sessions.entry(number).or_default().ends = None;
-            }
-            Step::Close(number) => {
-                let close = Command::CloseSession {
-                    user: USER,
-                    device: device(number),
-                    expiry: EXPIRY,
-                };
-                trial.ask(close).await.unwrap();
+            Step::Open(number, clean, delay) => {
+                mark += 1;
+                let left = delay.map(|delay| will(mark, delay));
+                trial.open_with(number, clean, EXPIRY, left).await;
                 if let Some(row) = model.sessions.get_mut(&number) {
-                    row.ends = Some(now + 1_000_000);
+                    row.left.get_or_insert(now);
+                }
+                model.lapse(now);
+                if clean && let Some(row) = model.sessions.remove(&number) {
+                    model.published.extend(row.will.map(|will| will.mark));
+                }
+                let row = model.sessions.entry(number).or_default();
+                row.left = None;
+                row.will = delay.map(|delay| ModelWill { mark, delay });
+            }
+            Step::Close(number, lost) => {
+                let departure = match lost {
+                    true => Departure::Unannounced,
+                    false => Departure::InOrder,
+                };
+                trial.close(number, EXPIRY, departure).await;
+                if let Some(row) = model.sessions.get_mut(&number) {
+                    row.left = Some(now);
+                    row.will.take_if(|_| !lost);
                 }
             }
             Step::Subscribe(number, which) => {
@@ -258,14 +297,16 @@ pub(in crate::mailbox) async fn walk<E: Engine>(steps: Vec<Step>) {
             Step::Reopen => {
                 trial.reopen().await;
                 for row in model.sessions.values_mut() {
-                    row.ends.get_or_insert(now + 1_000_000);
+                    row.left.get_or_insert(now);
                 }
             }
         }
         let now = trial.now();
-        model
-            .sessions
-            .retain(|_, row| row.ends.is_none_or(|at| at > now));
+        model.lapse(now);
+        published.extend(trial.wills().await);
+        published.sort_unstable();
+        model.published.sort_unstable();
+        assert_eq!(published, model.published, "wills after {step:?}");
         for number in 1..=2 {
             let wanted = model.sessions.get(&number);
             let wanted = wanted.map(|row| model.owed(row, now));

@@ -184,10 +184,10 @@ pub(in crate::mailbox) async fn retained_messages_are_kept_replaced_and_removed<
         publish(PrivatePublish {
             retain: true,
             expires: Timestamp::from_millis(1_000_000 + secs * 1_000),
-            ..message(topic, bytes, WhenFull::DropOldest)
+            ..message(topic, bytes, WhenFull::Refuse)
         })
     };
-    let full = Some(Refusal::PrivateSpaceFull);
+    let full = Some(Refusal::RetainedFull);
     for (command, refused, expected) in [
         (retain("a", 1, 10), None, Some(("a", 1))),
         (retain("b", 2, 60), full, Some(("a", 1))),
@@ -212,6 +212,43 @@ pub(in crate::mailbox) async fn retained_messages_are_kept_replaced_and_removed<
     assert_eq!(trial.mailbox().retained(USER).await.unwrap(), []);
     // What is over takes no room, also before it is cleared away.
     trial.ask(retain("c", 1, 60)).await.unwrap();
+}
+
+pub(in crate::mailbox) async fn retained_messages_make_room_where_nobody_can_be_told<E: Engine>() {
+    let limits = MailboxLimits {
+        retained_topics: 3,
+        retained_bytes: 100,
+        ..MailboxLimits::default()
+    };
+    let trial = Trial::<E>::new(limits).await;
+    let retain = |topic, bytes, secs: u64, when_full| {
+        publish(PrivatePublish {
+            retain: true,
+            expires: Timestamp::from_millis(1_000_000 + secs * 1_000),
+            ..message(topic, bytes, when_full)
+        })
+    };
+    let (refuse, drop) = (WhenFull::Refuse, WhenFull::DropOldest);
+    let full = Some(Refusal::RetainedFull);
+    for (topic, bytes, secs, when_full, refused, kept) in [
+        ("a", 10, 30, refuse, None, &["a"][..]),
+        ("b", 10, 10, refuse, None, &["a", "b"]),
+        ("c", 10, 20, refuse, None, &["a", "b", "c"]),
+        ("d", 1, 40, refuse, full, &["a", "b", "c"]),
+        ("d", 1, 40, drop, None, &["a", "c", "d"]),
+        ("a", 89, 50, refuse, None, &["a", "c", "d"]),
+        ("a", 90, 50, refuse, full, &["a", "c", "d"]),
+        ("a", 90, 50, drop, None, &["a", "d"]),
+        // Nothing goes for what does not fit even then.
+        ("e", 101, 50, drop, full, &["a", "d"]),
+    ] {
+        let answer = trial.ask(retain(topic, bytes, secs, when_full)).await;
+        assert_eq!(answer.err(), refused, "{topic} {bytes}");
+        let found = trial.mailbox().retained(USER).await.unwrap();
+        let mut found: Vec<_> = found.iter().map(|kept| kept.topic.to_string()).collect();
+        found.sort();
+        assert_eq!(found, kept, "{topic} {bytes}");
+    }
 }
 
 pub(in crate::mailbox) async fn a_packet_sent_twice_is_stored_once<E: Engine>() {

@@ -222,6 +222,7 @@ pub(in crate::mailbox) async fn nothing_of_an_erased_user_comes_back<E: Engine>(
             device: device(1),
             clean: false,
             expiry: EXPIRY,
+            will: None,
         },
     ];
     let answers = trial.mailbox().apply(batch).await;
@@ -239,6 +240,7 @@ pub(in crate::mailbox) async fn nothing_of_an_erased_user_comes_back<E: Engine>(
         device: device(1),
         clean: true,
         expiry: EXPIRY,
+        will: None,
     };
     let (user, seq) = (USER, Seq(1));
     for reopened in [false, true] {
@@ -397,12 +399,8 @@ pub(in crate::mailbox) async fn a_session_outlives_its_connection_as_long_as_all
         trial.connect(1, &Filter::Notifications).await;
         trial.pass(Duration::from_secs(3_600));
         assert!(trial.owed(1).await.is_some(), "connected");
-        let close = Command::CloseSession {
-            user: USER,
-            device: device(1),
-            expiry: Duration::from_secs(asked),
-        };
-        trial.ask(close).await.unwrap();
+        let asked_for = Duration::from_secs(asked);
+        trial.close(1, asked_for, Departure::InOrder).await;
         trial.post(1, None).await;
         trial.pass(Duration::from_secs(passed));
         let owed = stays.then(|| vec![1]);

@@ -34,6 +34,13 @@ pub(super) fn put(
             None => batch.remove(&disk.sessions, key),
         }
     }
+    for device in &changes.wills {
+        let key = rows::key(user, device.as_bytes());
+        match state.wills.get(device) {
+            Some(will) => batch.insert(&disk.wills, key, rows::encode_will(will)),
+            None => batch.remove(&disk.wills, key),
+        }
+    }
     for permission in &changes.permissions {
         if let Some(row) = state.permissions.get(permission) {
             let key = rows::key(user, permission.as_bytes());
@@ -71,6 +78,7 @@ fn erase(batch: &mut OwnedWriteBatch, disk: &Disk, user: UserId) -> Result<(), R
         &disk.metas,
         &disk.bodies,
         &disk.sessions,
+        &disk.wills,
         &disk.permissions,
         &disk.retained,
         &disk.idempotency,

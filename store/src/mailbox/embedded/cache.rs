@@ -13,8 +13,18 @@ struct Cached {
     state: UserState,
     /// When it was last used, on the cache's own count of uses.
     used: u64,
-    /// How many of its metas are in [`Cache::metas`].
+    /// How much of it is in [`Cache::metas`].
     counted: usize,
+}
+
+/// Bytes of a will that weigh as much as an entry's metadata.
+const META_BYTES: usize = 200;
+
+/// How much a state holds, in entries' metadata.
+fn weight(state: &UserState) -> usize {
+    let wills = state.wills.values();
+    let bytes: usize = wills.map(|will| will.last_word.weight()).sum();
+    state.metas.len() + bytes / META_BYTES
 }
 
 /// States by user; the least recently used go first.
@@ -59,8 +69,9 @@ impl Cache {
     pub(super) fn shrink(&mut self, changed: &[UserId]) {
         for user in changed {
             if let Some(cached) = self.users.get_mut(user) {
-                self.metas = self.metas - cached.counted + cached.state.metas.len();
-                cached.counted = cached.state.metas.len();
+                let counted = weight(&cached.state);
+                self.metas = self.metas - cached.counted + counted;
+                cached.counted = counted;
             }
         }
         if self.metas <= METAS_MAX && self.users.len() <= USERS_MAX {

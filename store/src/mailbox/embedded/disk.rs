@@ -46,6 +46,8 @@ pub(super) struct Disk {
     pub(super) metas: Keyspace,
     pub(super) bodies: Keyspace,
     pub(super) sessions: Keyspace,
+    /// By session. Those of connected sessions too, so it also says whose connections a start finds lost.
+    pub(super) wills: Keyspace,
     pub(super) permissions: Keyspace,
     pub(super) retained: Keyspace,
     pub(super) idempotency: Keyspace,
@@ -79,6 +81,7 @@ impl Disk {
             metas: keyspace("metas")?,
             bodies: keyspace("bodies")?,
             sessions: keyspace("sessions")?,
+            wills: keyspace("wills")?,
             permissions: keyspace("permissions")?,
             retained: keyspace("retained")?,
             idempotency: keyspace("idempotency")?,
@@ -110,6 +113,16 @@ impl Disk {
         })
     }
 
+    /// The users who have a will.
+    pub(super) fn with_wills(&self) -> Result<Vec<UserId>, ReadError> {
+        let mut users = Vec::new();
+        for row in self.wills.iter() {
+            users.push(rows::user_of(&row.key()?)?);
+        }
+        users.dedup();
+        Ok(users)
+    }
+
     /// Everything of a user but the bodies.
     pub(super) fn load(&self, user: UserId, history: Duration) -> Result<UserState, ReadError> {
         let snapshot = self.database.snapshot();
@@ -137,6 +150,12 @@ impl Disk {
             state
                 .sessions
                 .insert(rows::device_of(&key)?, rows::decode_session(&value)?);
+        }
+        for row in snapshot.prefix(&self.wills, user.as_bytes()) {
+            let (key, value) = row.into_inner()?;
+            state
+                .wills
+                .insert(rows::device_of(&key)?, rows::decode_will(&value)?);
         }
         for row in snapshot.prefix(&self.permissions, user.as_bytes()) {
             let (key, value) = row.into_inner()?;

@@ -57,6 +57,9 @@ pub(super) struct Writer {
     /// unless it is one of those that have connected since.
     started: Timestamp,
     connected: HashSet<(UserId, DeviceId)>,
+    /// Users who had a will as this process began. If its connection was lost then, nothing else says
+    /// that it is due.
+    with_wills: Vec<UserId>,
     prune_cursor: Option<UserId>,
 }
 
@@ -69,6 +72,7 @@ impl Writer {
     ) -> Result<Self, OpenError> {
         let disk = shared.disk().map_err(|_| OpenError::Unreadable)?;
         let started = clock();
+        let with_wills = disk.with_wills().map_err(|_| OpenError::Unreadable)?;
         let mut writer = Self {
             shared,
             disk: None,
@@ -81,6 +85,7 @@ impl Writer {
             batches: 0,
             started,
             connected: HashSet::new(),
+            with_wills,
             prune_cursor: None,
         };
         writer.take_up(disk)?;
@@ -349,8 +354,12 @@ impl Writer {
                 return;
             }
         };
+        let rest = self.with_wills.len().saturating_sub(slice);
+        let with_wills = self.with_wills[rest..].iter().copied();
+        let users: Vec<_> = due.into_iter().chain(with_wills).collect();
         let mut pruned = Vec::new();
-        for user in due {
+        for user in &users {
+            let user = *user;
             let Ok((forgotten, idempotency_due)) = idempotency_over(&disk, user, now) else {
                 tracing::error!("cannot look for old idempotency keys");
                 break;
@@ -359,18 +368,28 @@ impl Writer {
                 break;
             }
             if let Some(state) = self.users.get_mut(user) {
-                state.changes.forgotten = forgotten;
-                state.prune(now, idempotency_due);
+                let context = Context {
+                    now,
+                    limits: &self.limits,
+                    site_blocked: false,
+                    remembered: None,
+                };
+                state.changes.forgotten.extend(forgotten);
+                state.prune(user, &context, idempotency_due);
                 pruned.push(user);
             }
         }
         if pruned.is_empty() {
             return;
         }
-        if let Ok(commits) = self.write(&pruned)
-            && !commits.is_empty()
-        {
-            (self.listener)(commits);
+        let all = pruned.len() == users.len();
+        if let Ok(commits) = self.write(&pruned) {
+            if all {
+                self.with_wills.truncate(rest);
+            }
+            if !commits.is_empty() {
+                (self.listener)(commits);
+            }
         }
         self.users.shrink(&pruned);
     }

@@ -23,21 +23,23 @@ impl UserState {
         }
         let bytes = publish.payload.len() + publish.properties.len();
         let wanted = publish.at_least_once && self.anyone_wants(publish, context.now);
-        if publish.retain
-            && !publish.payload.is_empty()
-            && !self.retained_fits(publish, bytes, context)
-        {
-            return Err(Refusal::PrivateSpaceFull);
-        }
+        let kept = publish.retain && !publish.payload.is_empty();
+        let over = match kept {
+            true => self.retained_over(publish, bytes, context)?,
+            false => Vec::new(),
+        };
         if wanted && !self.make_private_room(bytes, context, publish.when_full) {
             return Err(Refusal::PrivateSpaceFull);
+        }
+        for topic in over {
+            self.retained.remove(&topic);
+            self.changes.retained.insert(topic, None);
         }
         if let (Some(id), Some(session)) = (publish.qos2, self.sessions.get_mut(&publish.device)) {
             session.inbound_qos2.push(id);
             self.changes.sessions.insert(publish.device);
         }
         if publish.retain {
-            let kept = !publish.payload.is_empty();
             if kept {
                 self.retained
                     .insert(publish.topic.clone(), (bytes, publish.expires));
@@ -56,6 +58,7 @@ impl UserState {
         let content = Content::Private {
             topic: publish.topic.clone(),
             properties: publish.properties.clone(),
+            retain: publish.retain,
         };
         let meta = EntryMeta {
             seq,
@@ -80,6 +83,7 @@ impl UserState {
         let content = Content::Private {
             topic: publish.topic.clone(),
             properties: Bytes::new(),
+            retain: false,
         };
         let seq = Seq(self.head.0 + 1);
         let entry = EntryMeta {

@@ -1,9 +1,10 @@
 //! Sessions coming, changing and going.
 
-use super::UserState;
+use super::{Context, UserState};
 use crate::mailbox::command::{Outcome, Refusal};
 use crate::mailbox::session::{SessionRow, SubscribedFilter, SubscriptionOptions};
-use belfry_protocol::id::DeviceId;
+use crate::mailbox::will::{Departure, Will};
+use belfry_protocol::id::{DeviceId, UserId};
 use belfry_protocol::time::Timestamp;
 use belfry_protocol::topic::Filter;
 use std::time::Duration;
@@ -11,14 +12,25 @@ use std::time::Duration;
 impl UserState {
     pub(super) fn open_session(
         &mut self,
+        user: UserId,
         device: DeviceId,
         clean: bool,
         expiry: Duration,
-        now: Timestamp,
+        will: Option<Will>,
+        context: &Context<'_>,
     ) -> Outcome {
-        if clean {
-            self.end_session(device, now);
+        // An earlier connection that never said that it ended has ended now.
+        let row = self.sessions.get(&device);
+        let row = row.filter(|row| row.disconnected.is_none());
+        if let Some(expiry) = row.map(|row| row.expiry)
+            && (expiry.is_zero() || self.wills.contains_key(&device))
+        {
+            self.close_session(user, device, expiry, Departure::Unannounced, context);
         }
+        if clean {
+            self.end_session(user, device, context);
+        }
+        self.keep_will(device, will);
         let old = self.sessions.remove(&device);
         let present = old.is_some();
         let mut row = old.clone().unwrap_or_else(|| SessionRow {
@@ -89,19 +101,27 @@ impl UserState {
 
     pub(super) fn close_session(
         &mut self,
+        user: UserId,
         device: DeviceId,
         expiry: Duration,
-        now: Timestamp,
-    ) -> Outcome {
+        departure: Departure,
+        context: &Context<'_>,
+    ) {
+        if departure == Departure::InOrder {
+            self.keep_will(device, None);
+        }
         if expiry.is_zero() {
-            self.end_session(device, now);
+            self.end_session(user, device, context);
         } else if let Some(row) = self.sessions.get_mut(&device) {
             row.expiry = expiry;
-            row.disconnected = Some(now);
+            row.disconnected = Some(context.now);
             self.changes.sessions.insert(device);
-            self.due_at(now.plus(expiry));
+            self.due_at(context.now.plus(expiry));
+            match self.will_due(device) {
+                Some(due) if due > context.now => self.due_at(due),
+                _ => self.publish_will(user, device, context),
+            }
         }
-        Outcome::Done
     }
 
     /// Notes the end of connections that were lost without a word. It is written down, or each
@@ -111,24 +131,28 @@ impl UserState {
         at: Timestamp,
         lost: impl Fn(DeviceId) -> bool,
     ) {
-        let mut ends = None;
+        let mut ends = Vec::new();
         for (device, row) in &mut self.sessions {
             if row.disconnected.is_none() && lost(*device) {
                 row.disconnected = Some(at);
                 self.changes.sessions.insert(*device);
-                let end = at.plus(row.expiry);
-                ends = Some(ends.map_or(end, |first: Timestamp| first.min(end)));
+                ends.push((*device, at.plus(row.expiry)));
             }
         }
-        if let Some(end) = ends {
+        for (device, end) in ends {
             self.due_at(end);
+            if let Some(due) = self.will_due(device) {
+                self.due_at(due);
+            }
         }
     }
 
-    pub(super) fn end_session(&mut self, device: DeviceId, now: Timestamp) {
+    /// A session is over, and with it goes its will.
+    pub(super) fn end_session(&mut self, user: UserId, device: DeviceId, context: &Context<'_>) {
         if self.sessions.remove(&device).is_some() {
             self.changes.sessions.insert(device);
-            self.finish_all_unowed(now);
+            self.finish_all_unowed(context.now);
+            self.publish_will(user, device, context);
         }
     }
 
@@ -147,7 +171,8 @@ impl UserState {
     }
 
     /// Ends the sessions whose time is over.
-    pub(super) fn expire_sessions(&mut self, now: Timestamp) {
+    pub(super) fn expire_sessions(&mut self, user: UserId, context: &Context<'_>) {
+        let now = context.now;
         let over = |row: &SessionRow| {
             row.disconnected
                 .is_some_and(|at| at.plus(row.expiry) <= now)
@@ -159,7 +184,7 @@ impl UserState {
             .map(|(device, _)| *device)
             .collect();
         for device in over {
-            self.end_session(device, now);
+            self.end_session(user, device, context);
         }
     }
 

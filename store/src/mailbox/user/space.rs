@@ -1,9 +1,10 @@
 //! What there is room for, and what goes when there is none.
 
 use super::{Context, Meta, UserState};
-use crate::mailbox::command::{PrivatePublish, WhenFull};
+use crate::mailbox::command::{PrivatePublish, Refusal, WhenFull};
 use crate::mailbox::entry::Seq;
 use belfry_protocol::id::PermissionId;
+use belfry_protocol::topic::PrivateTopic;
 use std::collections::{BTreeMap, VecDeque};
 
 impl UserState {
@@ -105,20 +106,41 @@ impl UserState {
         true
     }
 
-    pub(super) fn retained_fits(
+    /// The retained messages that are to go for one more: none where there is room, and otherwise,
+    /// where the publisher cannot be refused, those that would go first.
+    pub(super) fn retained_over(
         &self,
         publish: &PrivatePublish,
         bytes: usize,
         context: &Context<'_>,
-    ) -> bool {
-        let others = self
-            .retained
-            .iter()
+    ) -> Result<Vec<PrivateTopic>, Refusal> {
+        let limits = context.limits;
+        let others = self.retained.iter();
+        let others = others
             .filter(|(topic, (_, expires))| **topic != publish.topic && *expires > context.now);
-        let (count, used) = others.fold((0, 0), |(count, used), (_, (bytes, _))| {
-            (count + 1, used + bytes)
-        });
-        count < context.limits.retained_topics && used + bytes <= context.limits.retained_bytes
+        let mut others: Vec<_> = others
+            .map(|(topic, (bytes, expires))| (*expires, topic, *bytes))
+            .collect();
+        let mut used = bytes + others.iter().map(|(_, _, bytes)| bytes).sum::<usize>();
+        let mut count = 1 + others.len();
+        let over = |count, used| count > limits.retained_topics || used > limits.retained_bytes;
+        if !over(count, used) {
+            return Ok(Vec::new());
+        }
+        if publish.when_full == WhenFull::Refuse || over(1, bytes) {
+            return Err(Refusal::RetainedFull);
+        }
+        others.sort_unstable();
+        let mut gone = Vec::new();
+        for (_, topic, bytes) in others {
+            if !over(count, used) {
+                break;
+            }
+            count -= 1;
+            used -= bytes;
+            gone.push(topic.clone());
+        }
+        Ok(gone)
     }
 }
 

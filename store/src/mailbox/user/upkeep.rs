@@ -1,15 +1,23 @@
 //! How entries become history, and when things are removed.
 
-use super::{Meta, UserState};
+use super::{Context, Meta, UserState};
 use crate::mailbox::entry::Seq;
+use belfry_protocol::id::UserId;
 use belfry_protocol::time::Timestamp;
 use belfry_protocol::topic::PrivateTopic;
 
 impl UserState {
-    /// Removes what is over: expired entries, sessions and retained messages, and old history.
-    /// `idempotency_due` is when the next of the user's idempotency keys is to be forgotten.
-    pub(in crate::mailbox) fn prune(&mut self, now: Timestamp, idempotency_due: Option<Timestamp>) {
-        self.expire_sessions(now);
+    /// Removes what is over: expired entries, sessions and retained messages, and old history; wills
+    /// that are due are published. `idempotency_due` is when the next of the user's idempotency keys is
+    /// to be forgotten.
+    pub(in crate::mailbox) fn prune(
+        &mut self,
+        user: UserId,
+        context: &Context<'_>,
+        idempotency_due: Option<Timestamp>,
+    ) {
+        let now = context.now;
+        self.lapse(user, context);
         self.remove_expired(now);
         let over = self.metas.values().filter(|meta| self.gone_at(meta) <= now);
         let over: Vec<Seq> = over.map(|meta| meta.entry.seq).collect();
@@ -31,7 +39,9 @@ impl UserState {
             .values()
             .filter_map(|row| Some(row.disconnected?.plus(row.expiry)));
         let retained = self.retained.values().map(|(_, expires)| *expires);
-        let dues = entries.chain(sessions).chain(retained);
+        let wills = self.wills.keys();
+        let wills = wills.filter_map(|device| self.will_due(*device));
+        let dues = entries.chain(sessions).chain(retained).chain(wills);
         self.due = dues.chain(idempotency_due).min();
         self.changes.head = true;
     }
