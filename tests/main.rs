@@ -14,6 +14,7 @@ mod foreign_devices;
 mod foreign_senders;
 mod kill_nine_loses_nothing;
 mod measurements_run;
+mod mqtt_conformance;
 mod revoked_site_is_refused;
 mod strangers_are_refused;
 mod the_certificate_is_renewed;
