@@ -20,3 +20,4 @@ mod strangers_are_refused;
 mod the_certificate_is_renewed;
 mod the_end_is_orderly;
 mod walkthrough;
+mod wills_outlive_the_server;

@@ -37,6 +37,14 @@ impl Delivered {
     }
 }
 
+/// What a client leaves, at QoS 1.
+pub(crate) struct Will<'a> {
+    pub(crate) topic: &'a str,
+    pub(crate) payload: &'a [u8],
+    /// In 5.0.
+    pub(crate) delay_secs: u32,
+}
+
 /// What a client waits for.
 pub(crate) enum Received {
     Delivered(Delivered),
@@ -67,6 +75,22 @@ impl Client {
         client
     }
 
+    /// Connects with a persistent session and a will.
+    pub(crate) async fn connect_leaving(
+        address: SocketAddr,
+        device: &Device,
+        version: Version,
+        will: &Will<'_>,
+    ) -> Self {
+        let access = &device.mqtt;
+        let identity = [&*access.client_id, &*access.username, &*access.password];
+        let (client, code) = Self::open(address, version, identity, Some(will))
+            .await
+            .expect("a CONNACK");
+        assert_eq!(code, 0, "the connection was refused");
+        client
+    }
+
     /// Connects and gives the CONNACK's code too.
     pub(crate) async fn try_connect(
         address: SocketAddr,
@@ -74,6 +98,15 @@ impl Client {
         client_id: &str,
         username: &str,
         password: &str,
+    ) -> io::Result<(Self, u8)> {
+        Self::open(address, version, [client_id, username, password], None).await
+    }
+
+    async fn open(
+        address: SocketAddr,
+        version: Version,
+        [client_id, username, password]: [&str; 3],
+        will: Option<&Will<'_>>,
     ) -> io::Result<(Self, u8)> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
@@ -84,13 +117,25 @@ impl Client {
         };
         let mut body = text("MQTT");
         body.push(version as u8);
-        body.push(0b1100_0000);
+        body.push(0b1100_0000 | if will.is_some() { 0b1100 } else { 0 });
         body.extend([0, 60]);
         if version == Version::V5 {
             // Session Expiry Interval: an hour.
             body.extend([5, 0x11, 0, 0, 0x0e, 0x10]);
         }
-        for field in [client_id, username, password] {
+        body.extend(text(client_id));
+        if let Some(will) = will {
+            if version == Version::V5 {
+                // Will Delay Interval.
+                body.extend([5, 0x18]);
+                body.extend(will.delay_secs.to_be_bytes());
+            }
+            body.extend(text(will.topic));
+            let length = u16::try_from(will.payload.len()).expect("a short will");
+            body.extend(length.to_be_bytes());
+            body.extend(will.payload);
+        }
+        for field in [username, password] {
             body.extend(text(field));
         }
         client.write(0x10, &body).await?;
