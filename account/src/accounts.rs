@@ -218,6 +218,9 @@ async fn erase(State(accounts): State<Accounts>, caller: Caller) -> Result<Statu
     // The mailbox first: if that fails the account is still there to try again. And last, for what
     // devices did until their connections ended.
     inner.command(Command::EraseUser { user }).await?;
+    inner
+        .broker
+        .disconnect_user(user, CloseCause::Administrative);
     inner.directory.erase_account(user).await?;
     inner
         .broker

@@ -154,10 +154,18 @@ impl Delivery {
         }
     }
 
-    /// A page was read to its end.
-    pub(crate) fn page_read(&mut self, considered: Seq, head: Seq) {
-        self.position = self.position.max(considered);
-        self.head = self.head.max(head);
+    /// A page was read to its end. Whether that led anywhere: it need not be tried again at once
+    /// otherwise.
+    pub(crate) fn page_read(&mut self, considered: Seq, head: Seq) -> bool {
+        let before = self.position;
+        self.position = before.max(considered);
+        self.head = if considered < head {
+            self.head.max(head)
+        } else {
+            // There is no more, also where more was heard of: the log of an erased user is gone.
+            self.position
+        };
+        self.is_live() || self.position > before
     }
 
     /// Held entries whose time has come, and those after `review`, where the situation changed; at

@@ -183,6 +183,11 @@ impl Inbox {
         self.wake.notify_one();
     }
 
+    /// Whether the connection is to end.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.lock().close.is_some()
+    }
+
     pub(crate) fn presence(&self) -> Presence {
         self.lock().presence
     }

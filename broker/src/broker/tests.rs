@@ -1,6 +1,7 @@
 //! The broker over the embedded mailbox, as a device sees it byte by byte.
 #![allow(clippy::unwrap_used)]
 
+mod behind;
 mod counted;
 mod device;
 mod filters;

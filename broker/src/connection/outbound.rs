@@ -60,12 +60,15 @@ impl Connection {
         !client.delivery.is_live() || !client.unlogged.is_empty() || due
     }
 
-    /// Sends what the window and the write buffer have room for.
+    /// Sends what the window and the write buffer have room for, unless the connection is to end.
     pub(super) async fn deliver(&mut self) {
         while self.has_room() {
             let Some(client) = &mut self.client else {
                 return;
             };
+            if client.inbox().is_closing() {
+                return;
+            }
             client.retry = None;
             if let Some(message) = client.unlogged.pop() {
                 self.send_live(&message);
@@ -234,10 +237,8 @@ impl Connection {
                 return Ok(true);
             }
         }
-        if let Some(client) = &mut self.client {
-            client.delivery.page_read(page.considered, page.head);
-        }
-        Ok(true)
+        let delivery = self.client.as_mut().map(|client| &mut client.delivery);
+        Ok(delivery.is_some_and(|delivery| delivery.page_read(page.considered, page.head)))
     }
 
     fn send_entry(&mut self, entry: &Entry) {

@@ -140,6 +140,23 @@ fn the_next_hint_is_taken_a_later_one_sends_to_the_mailbox_and_an_earlier_one_is
 }
 
 #[test]
+fn the_mailbox_says_where_the_log_ends() {
+    let mut delivery = delivery(crate::presence::release);
+    delivery.reached(Seq(9));
+    // A part of it, with more behind; then nothing more of it; then the rest.
+    assert!(delivery.page_read(Seq(4), Seq(8)));
+    assert!(!delivery.page_read(Seq(4), Seq(8)));
+    assert!(!delivery.is_live());
+    assert!(delivery.page_read(Seq(8), Seq(8)));
+    assert!(delivery.is_live(), "whatever else was heard of");
+    // The user was erased.
+    delivery.reached(Seq(9));
+    assert!(delivery.page_read(Seq(0), Seq(0)));
+    assert!(delivery.is_live());
+    assert_eq!(delivery.position(), Seq(8));
+}
+
+#[test]
 fn what_is_not_owed_is_passed_over_and_counts_as_considered() {
     let mut delivery = delivery(crate::presence::release);
     let mut expired = meta(1);
