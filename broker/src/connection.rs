@@ -6,6 +6,7 @@ mod filters;
 mod inbound;
 mod opening;
 mod outbound;
+mod pace;
 mod unlogged;
 mod wills;
 
@@ -25,6 +26,7 @@ use crate::wire::{
 use belfry_protocol::id::{DeviceId, UserId};
 use belfry_protocol::time::Timestamp;
 use belfry_store::mailbox::{Command, Refusal, Seq};
+use pace::{Allowance, PACKETS_PER_TURN, READS_PER_TURN, cost};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -44,6 +46,8 @@ pub(crate) struct Connection {
     session: Session,
     /// An answer was larger than the client takes, so that it would wait for it in vain.
     unanswered: bool,
+    /// What may still be read of it.
+    allowance: Allowance,
     client: Option<Box<Client>>,
 }
 
@@ -55,7 +59,8 @@ struct Client {
     delivery: Delivery,
     kept: Kept,
     unlogged: unlogged::Unlogged,
-    allowance: inbound::Allowance,
+    /// What it may still publish.
+    publishes: Allowance,
     /// Held entries after this one are to be considered again: the situation changed.
     review: Option<Seq>,
     retry: Option<Instant>,
@@ -76,6 +81,18 @@ enum Kept {
     Session,
 }
 
+/// How far reading packets came.
+enum Read {
+    /// Nothing more can be done until something comes or is written.
+    All,
+    /// It has sent more than it may, and is read again then.
+    Until(Instant),
+    /// There may be more, and others have their turn first.
+    TurnOver,
+    /// The connection is to end.
+    End(Ending),
+}
+
 /// What waiting brought.
 enum Woken {
     Stream(Progress),
@@ -94,8 +111,10 @@ impl Connection {
                 .unwrap_or(u32::MAX),
             connect_timeout: settings.connect_timeout,
         };
+        let now = steady_clock();
         Self {
-            session: Session::new(limits, steady_clock()),
+            session: Session::new(limits, now),
+            allowance: Allowance::full(now),
             broker,
             transport,
             kind,
@@ -112,8 +131,10 @@ impl Connection {
     }
 
     async fn serve(&mut self) -> Ending {
+        let mut reads = 0;
         loop {
-            if let Some(ending) = self.read_packets().await {
+            let read = self.read_packets().await;
+            if let Read::End(ending) = read {
                 return ending;
             }
             if self.client.is_some() {
@@ -125,9 +146,24 @@ impl Connection {
                 }
                 self.note_slowness();
             }
-            match self.wait().await {
+            if matches!(read, Read::TurnOver) || reads >= READS_PER_TURN {
+                // The runtime would let it go on for a megabyte.
+                reads = 0;
+                tokio::task::yield_now().await;
+            }
+            let until = match read {
+                Read::TurnOver => continue,
+                Read::Until(until) => Some(until),
+                Read::All | Read::End(_) => None,
+            };
+            match self.wait(until).await {
                 Woken::Stream(Progress::Ended) => return Ending::Lost,
-                Woken::Stream(_) | Woken::Mail => {}
+                Woken::Stream(Progress::Received) => {
+                    reads += 1;
+                    let empty = self.transport.take_empty_frames();
+                    self.charge(empty);
+                }
+                Woken::Stream(Progress::Written) | Woken::Mail => {}
                 Woken::Draining => return Ending::Lost,
                 Woken::Time => {
                     let now = steady_clock();
@@ -146,33 +182,55 @@ impl Connection {
         }
     }
 
-    async fn read_packets(&mut self) -> Option<Ending> {
-        // Answers to a client that reads nothing would pile up.
-        while self.transport.waiting() < WRITE_BYTES_MAX {
+    async fn read_packets(&mut self) -> Read {
+        for _ in 0..PACKETS_PER_TURN {
+            // Answers to a client that reads nothing would pile up.
+            if self.transport.waiting() >= WRITE_BYTES_MAX {
+                return Read::All;
+            }
+            if let Some(until) = self.paid_at() {
+                return Read::Until(until);
+            }
             let action = match self.transport.next_packet(self.session.version()) {
-                Ok(None) => return None,
+                Ok(None) => return Read::All,
                 Ok(Some(packet)) => self.session.receive(packet, steady_clock()),
                 Err(error) => {
                     self.answer_bad_connect(error);
                     self.session.end(Ending::Refused(error.into()))
                 }
             };
+            self.charge(cost(&action));
             match action {
                 Action::Nothing => {}
                 Action::Send(packet) => self.answer(packet),
-                Action::End(ending) => return Some(ending),
+                Action::End(ending) => return Read::End(ending),
                 Action::Settled(what) => self.acknowledged(what),
                 action => {
                     if let Some(ending) = Box::pin(self.act(action)).await {
-                        return Some(ending);
+                        return Read::End(ending);
                     }
                 }
             }
             if self.unanswered {
-                return Some(Ending::Refused(denial::ANSWER_TOO_LARGE));
+                return Read::End(Ending::Refused(denial::ANSWER_TOO_LARGE));
             }
         }
-        None
+        Read::TurnOver
+    }
+
+    fn charge(&mut self, cost: u32) {
+        if cost > 0 {
+            let per_second = self.broker.0.settings.packets_per_second;
+            self.allowance.take(cost, per_second, steady_clock());
+        }
+    }
+
+    /// When it is read again, where it has sent more than it may.
+    fn paid_at(&self) -> Option<Instant> {
+        let now = steady_clock();
+        let publishes = self.client.as_ref().map(|client| &client.publishes);
+        let publishes = publishes.and_then(|publishes| publishes.paid_at(now));
+        self.allowance.paid_at(now).max(publishes)
     }
 
     /// A CONNECT that cannot be understood has an answer in two cases (MQTT 3.1.1 §3.1.2.2, §3.1.3.1).
@@ -247,9 +305,10 @@ impl Connection {
         }
     }
 
-    async fn wait(&mut self) -> Woken {
-        let deadline = self.next_deadline();
-        let reading = self.transport.waiting() < WRITE_BYTES_MAX;
+    /// Waits for the next thing to happen; nothing is read before `until`.
+    async fn wait(&mut self, until: Option<Instant>) -> Woken {
+        let deadline = self.next_deadline().into_iter().chain(until).min();
+        let reading = self.transport.waiting() < WRITE_BYTES_MAX && until.is_none();
         let Self {
             transport,
             client,
@@ -316,9 +375,17 @@ impl Connection {
     /// not come to it again.
     async fn take_last_acknowledgements(&mut self) {
         loop {
-            while let Ok(Some(packet)) = self.transport.next_packet(self.session.version()) {
-                if let Action::Settled(what) = self.session.receive(packet, steady_clock()) {
-                    self.acknowledged(what);
+            loop {
+                match self.transport.next_packet(self.session.version()) {
+                    Ok(Some(packet)) => {
+                        if let Action::Settled(what) = self.session.receive(packet, steady_clock())
+                        {
+                            self.acknowledged(what);
+                        }
+                    }
+                    Ok(None) => break,
+                    // What follows would pile up, and nothing of it can be understood.
+                    Err(_) => return,
                 }
             }
             let transport = &mut self.transport;

@@ -21,6 +21,8 @@ pub struct Settings {
     pub session_expiry_max: Duration,
     /// Connections from one IPv4 address or IPv6 /64.
     pub connections_per_address: usize,
+    /// Packets a second that one connection may send, acknowledgements of what it was sent apart.
+    pub packets_per_second: u32,
     /// Private messages a second that one device may publish.
     pub private_publishes_per_second: u32,
     /// The longest a private message is kept.
@@ -44,6 +46,7 @@ impl Default for Settings {
             connect_timeout: Duration::from_secs(5),
             session_expiry_max: Duration::from_secs(30 * 86_400),
             connections_per_address: 1_000,
+            packets_per_second: 100,
             private_publishes_per_second: 20,
             ttl_max: Duration::from_secs(30 * 86_400),
             sweep_interval: Duration::from_secs(30),

@@ -79,9 +79,23 @@ impl Transport {
         self.out.len()
     }
 
+    /// The bytes that were read and are not a whole packet yet.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn held(&self) -> usize {
+        self.frames.len() + self.packets.len()
+    }
+
     /// The bytes that the client has taken so far.
     pub(crate) fn taken(&self) -> u64 {
         self.taken
+    }
+
+    /// The WebSocket frames that came since this was last asked and held nothing of a packet.
+    pub(crate) fn take_empty_frames(&mut self) -> u32 {
+        match &mut self.framing {
+            Framing::Plain => 0,
+            Framing::WebSocket(decoder) => decoder.take_empty().into(),
+        }
     }
 
     /// The next whole packet that was received.

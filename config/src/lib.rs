@@ -362,6 +362,14 @@ impl Config {
                 u64::from(limits.private_per_second),
                 1,
             ),
+            (
+                "limits.packets_per_second",
+                u64::from(limits.packets_per_second),
+                1,
+            ),
+            ("http.head_timeout", self.http.head_timeout.as_secs(), 1),
+            ("http.write_timeout", self.http.write_timeout.as_secs(), 1),
+            ("mqtt.write_timeout", self.mqtt.write_timeout.as_secs(), 1),
             ("mqtt.window", u64::from(self.mqtt.window), 1),
             ("mqtt.keep_alive_max", self.mqtt.keep_alive_max.as_secs(), 1),
             (

@@ -52,6 +52,10 @@ section! {
     Http, "http";
     /// Where to listen.
     listen: SocketAddr = loopback(8080);
+    /// How long a TLS handshake, and then a request's head, may take.
+    head_timeout: Duration = Duration::from_secs(10);
+    /// How long a client that reads nothing may hold up an answer.
+    write_timeout: Duration = Duration::from_secs(30);
 }
 
 section! {
@@ -69,6 +73,8 @@ section! {
     window: u16 = 32;
     /// How long a connection may take to its CONNECT.
     connect_timeout: Duration = Duration::from_secs(5);
+    /// How long a device that reads nothing may hold up what is being written to it.
+    write_timeout: Duration = Duration::from_secs(30);
     /// The longest keep-alive that a device may ask for.
     keep_alive_max: Duration = Duration::from_secs(3_600);
 }
@@ -108,7 +114,7 @@ section! {
     mailbox_notifications: usize = 1_000;
     /// Posted body bytes owed in one mailbox.
     mailbox_bytes: Bytes = Bytes(4 * 1024 * 1024);
-    /// MQTT connections from one address.
+    /// MQTT connections from one address, and as many HTTP connections.
     connections_per_address: usize = 1_000;
     /// Devices of one user.
     devices_per_user: u64 = 20;
@@ -126,6 +132,8 @@ section! {
     private_bytes: Bytes = Bytes(1024 * 1024);
     /// Private messages a second from one device.
     private_per_second: u32 = 20;
+    /// MQTT packets a second from one connection, acknowledgements of what it was sent apart.
+    packets_per_second: u32 = 100;
 }
 
 section! {

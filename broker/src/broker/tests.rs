@@ -7,6 +7,7 @@ mod device;
 mod filters;
 mod held;
 mod options;
+mod paced;
 mod private;
 mod refused;
 mod sessions;
@@ -720,6 +721,7 @@ async fn a_connection_that_does_not_begin_with_connect_is_closed() {
 async fn a_device_that_takes_nothing_is_let_go() {
     let settings = Settings {
         write_timeout: Duration::from_millis(200),
+        packets_per_second: 100_000,
         private_publishes_per_second: 100_000,
         ..Settings::default()
     };

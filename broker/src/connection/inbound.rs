@@ -12,37 +12,9 @@ use belfry_protocol::topic::Topic;
 use belfry_store::mailbox::{Command, Outcome, PrivatePublish, Refusal, WhenFull};
 use bytes::Bytes;
 use std::num::NonZeroU16;
-use std::time::{Duration, Instant};
 
 /// Notifications that one message on the seen topic may name: a full mailbox.
 const SEEN_IDS_MAX: usize = 1_000;
-
-/// How many messages a device may publish now: refilled evenly, a second's worth at most.
-///
-/// A device over its rate is read more slowly rather than refused, which works alike for each QoS
-/// and in both versions.
-#[derive(Debug)]
-pub(super) struct Allowance {
-    /// When it will be full.
-    full_at: Instant,
-    each: Duration,
-}
-
-impl Allowance {
-    pub(super) fn full(now: Instant, per_second: u32) -> Self {
-        Self {
-            full_at: now,
-            each: Duration::from_secs(1) / per_second.max(1),
-        }
-    }
-
-    /// Takes one, and says how long to wait for it.
-    fn take(&mut self, now: Instant) -> Duration {
-        self.full_at = self.full_at.max(now) + self.each;
-        let missing = self.full_at.saturating_duration_since(now);
-        missing.saturating_sub(Duration::from_secs(1))
-    }
-}
 
 #[derive(serde::Deserialize)]
 struct Seen {
@@ -56,10 +28,8 @@ impl Connection {
         let own = client.device;
         let topic = Topic::parse(client.user, publish.topic.as_str());
         let topic = topic.map_err(|_| denial::TOPIC)?;
-        let wait = client.allowance.take(steady_clock());
-        if !wait.is_zero() {
-            tokio::time::sleep(wait).await;
-        }
+        let per_second = self.broker.0.settings.private_publishes_per_second;
+        client.publishes.take(1, per_second, steady_clock());
         match topic {
             Topic::Presence(device) if device == own => self.presence(&publish).await,
             Topic::Seen(device) if device == own => self.seen(&publish).await,
@@ -178,23 +148,4 @@ impl Connection {
 fn qos2_id(client: &Client, publish: &Publish) -> Option<u16> {
     let qos2 = client.persistent() && publish.qos == QoS::ExactlyOnce;
     publish.packet_id.filter(|_| qos2).map(NonZeroU16::get)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_second_of_messages_is_free_and_then_they_come_evenly() {
-        let now = Instant::now();
-        let mut allowance = Allowance::full(now, 20);
-        for _ in 0..20 {
-            assert_eq!(allowance.take(now), Duration::ZERO);
-        }
-        assert_eq!(allowance.take(now), Duration::from_millis(50));
-        assert_eq!(
-            allowance.take(now + Duration::from_millis(200)),
-            Duration::ZERO
-        );
-    }
 }

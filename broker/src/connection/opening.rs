@@ -1,8 +1,7 @@
 //! CONNECT: who this is, and the session that it goes on with.
 
-use super::{
-    Client, Connection, Kept, TAKEOVER_MAX, inbound, steady_clock, unlogged, wall_clock, wills,
-};
+use super::pace::Allowance;
+use super::{Client, Connection, Kept, TAKEOVER_MAX, steady_clock, unlogged, wall_clock, wills};
 use crate::delivery::Delivery;
 use crate::denial::{self, Denial};
 use crate::figures::Connected;
@@ -77,10 +76,7 @@ impl Connection {
             delivery,
             kept,
             unlogged: unlogged::Unlogged::default(),
-            allowance: inbound::Allowance::full(
-                now,
-                broker.0.settings.private_publishes_per_second,
-            ),
+            publishes: Allowance::full(now),
             review: None,
             retry: None,
             write_deadline: None,

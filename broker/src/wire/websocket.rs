@@ -80,6 +80,8 @@ pub struct FrameDecoder {
     mask: [u8; 4],
     /// A message has begun whose last frame has not come.
     fragmented: bool,
+    /// Frames without a byte of a packet, since they were last counted.
+    empty: u16,
 }
 
 /// A complete frame header.
@@ -126,6 +128,7 @@ impl FrameDecoder {
                         return Ok(None);
                     }
                     frames.advance(header.bytes);
+                    self.empty = self.empty.saturating_add(1);
                     let mut payload = frames.split_to(length);
                     unmask(&mut payload, header.mask);
                     match header.opcode {
@@ -142,8 +145,15 @@ impl FrameDecoder {
         }
     }
 
+    /// The frames since the last call that held nothing of a packet: control frames and data frames
+    /// of no length. They are legal and endless, so whoever reads them must count them.
+    pub fn take_empty(&mut self) -> u16 {
+        std::mem::take(&mut self.empty)
+    }
+
     fn begin(&mut self, header: &Header, frames: &mut BytesMut) {
         frames.advance(header.bytes);
+        self.empty = self.empty.saturating_add(u16::from(header.length == 0));
         self.left = header.length;
         self.mask = header.mask;
         self.fragmented = !header.fin;

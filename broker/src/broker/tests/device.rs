@@ -171,6 +171,11 @@ impl Device {
         self.stream.write_all(bytes).await.unwrap();
     }
 
+    /// The same; whether the connection took it.
+    pub(super) async fn try_send_raw(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).await.is_ok()
+    }
+
     /// The next short frame.
     pub(super) async fn frame(&mut self) -> (u8, Vec<u8>) {
         self.fill(2).await.unwrap();
