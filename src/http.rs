@@ -1,7 +1,12 @@
 //! The HTTP listener: plain or TLS, each connection a tracked task that drains at the end.
 //!
-//! hyper is driven directly, not through `axum::serve`, for three things that one lacks: TLS, the
-//! peer's address beside it, and a limit on how long a request's head may take.
+//! hyper is driven directly, not through `axum::serve`, for what that one lacks: TLS, the peer's
+//! address beside it, and limits: on connections of one address, on how long and how large a request's
+//! head may be, and on how long an answer may wait to be read.
+
+mod connections;
+mod lent;
+mod stalling;
 
 use crate::unparsed::Explaining;
 use axum::Router;
@@ -11,10 +16,17 @@ use axum::middleware::Next;
 use axum::response::Response;
 use belfry_broker::PeerAddress;
 use belfry_edge::{ClientAddress, TrustedProxies};
+use connections::Connections;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
 use hyper::server::conn::http1::Builder;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use lent::Lent;
+use stalling::Stalling;
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -24,22 +36,40 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
-/// How long a TLS handshake and then a request's head may take: what a slow phone needs, and no more.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Largest head of a request, and what is read ahead of one: four times what nginx takes of a header.
+const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Accept errors such as "too many open files" pass when connections close.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The certificate in force; replaced on SIGHUP.
 pub(crate) type Tls = Arc<RwLock<Arc<rustls::ServerConfig>>>;
 
+/// The limits of each connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Limits {
+    /// How long a TLS handshake, and then a request's head, may take.
+    pub(crate) head_timeout: Duration,
+    /// How long a client that reads nothing may hold up its answer.
+    pub(crate) write_timeout: Duration,
+    /// Connections from one address.
+    pub(crate) connections_per_address: usize,
+    /// Who may have any number of them.
+    pub(crate) trusted_proxies: TrustedProxies,
+}
+
 /// Serves until `stopping`, then lets requests under way finish.
 pub(crate) async fn serve(
     listener: TcpListener,
     app: Router,
     tls: Option<Tls>,
+    limits: Limits,
     stopping: CancellationToken,
 ) {
     let connections = TaskTracker::new();
+    let per_address = Connections::new(
+        limits.connections_per_address,
+        limits.trusted_proxies.clone(),
+    );
     loop {
         let (stream, peer) = tokio::select! {
             () = stopping.cancelled() => break,
@@ -52,16 +82,19 @@ pub(crate) async fn serve(
                 }
             },
         };
-        let app = app.clone();
-        let stopping = stopping.clone();
-        let tls = tls.clone();
+        let Some(counted) = per_address.enter(peer.ip()) else {
+            continue;
+        };
+        let (app, tls) = (app.clone(), tls.clone());
+        let (limits, stopping) = (limits.clone(), stopping.clone());
         connections.spawn(async move {
+            let _counted = counted;
             let _ = stream.set_nodelay(true);
             match tls {
-                None => serve_one(stream, peer, app, stopping).await,
+                None => serve_one(stream, peer, app, &limits, stopping).await,
                 Some(tls) => {
-                    if let Some(stream) = handshake(stream, &tls).await {
-                        serve_one(stream, peer, app, stopping).await;
+                    if let Some(stream) = handshake(stream, &tls, &limits).await {
+                        serve_one(stream, peer, app, &limits, stopping).await;
                     }
                 }
             }
@@ -75,22 +108,46 @@ pub(crate) async fn serve(
 async fn handshake(
     stream: TcpStream,
     tls: &Tls,
+    limits: &Limits,
 ) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
     let accept = TlsAcceptor::from(current(tls)).accept(stream);
-    tokio::time::timeout(HEAD_TIMEOUT, accept).await.ok()?.ok()
+    tokio::time::timeout(limits.head_timeout, accept)
+        .await
+        .ok()?
+        .ok()
 }
 
-async fn serve_one<S>(stream: S, peer: SocketAddr, app: Router, stopping: CancellationToken)
-where
+async fn serve_one<S>(
+    stream: S,
+    peer: SocketAddr,
+    app: Router,
+    limits: &Limits,
+    stopping: CancellationToken,
+) where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let service = app.map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
+    let lingers = Arc::new(AtomicBool::new(false));
+    let stream = Stalling::new(stream, limits.write_timeout, Arc::clone(&lingers));
+    let service = tower::service_fn(move |request: hyper::Request<Incoming>| {
+        let (parts, body) = request.into_parts();
+        let (body, rest) = Lent::new(body);
+        let mut request = hyper::Request::from_parts(parts, axum::body::Body::new(body));
         request.extensions_mut().insert(ConnectInfo(peer));
-        request.map(axum::body::Body::new)
+        let (app, lingers) = (app.clone(), Arc::clone(&lingers));
+        async move {
+            let mut answer = app.oneshot(request).await?;
+            if !rest.read_out().await {
+                lingers.store(true, Ordering::Relaxed);
+                let close = HeaderValue::from_static("close");
+                answer.headers_mut().insert(header::CONNECTION, close);
+            }
+            Ok::<_, Infallible>(answer)
+        }
     });
     let connection = Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(limits.head_timeout)
+        .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(
             TokioIo::new(Explaining::new(stream)),
             TowerToHyperService::new(service),

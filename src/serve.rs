@@ -122,7 +122,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     );
     let routes = api.merge(pages).merge(broker.websocket_router());
     let app = belfry_edge::layers::finish(routes).layer(axum::middleware::from_fn_with_state(
-        trusted,
+        trusted.clone(),
         http::note_client_address,
     ));
 
@@ -131,6 +131,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         http_listener,
         app,
         tls.clone(),
+        http_limits(&config, trusted.clone()),
         stopping.clone(),
     ));
     let (accepting, stop_accepting) = (broker.clone(), stopping.clone());
@@ -219,6 +220,15 @@ fn open_mailbox(
     )?))
 }
 
+fn http_limits(config: &Config, trusted_proxies: TrustedProxies) -> http::Limits {
+    http::Limits {
+        head_timeout: config.http.head_timeout,
+        write_timeout: config.http.write_timeout,
+        connections_per_address: config.limits.connections_per_address,
+        trusted_proxies,
+    }
+}
+
 fn broker_settings(config: &Config) -> belfry_broker::Settings {
     let seconds = u16::try_from(config.mqtt.keep_alive_max.as_secs()).unwrap_or(u16::MAX);
     belfry_broker::Settings {
@@ -228,7 +238,9 @@ fn broker_settings(config: &Config) -> belfry_broker::Settings {
         connect_timeout: config.mqtt.connect_timeout,
         session_expiry_max: config.mqtt.session_expiry_max,
         connections_per_address: config.limits.connections_per_address,
+        packets_per_second: config.limits.packets_per_second,
         private_publishes_per_second: config.limits.private_per_second,
+        write_timeout: config.mqtt.write_timeout,
         ttl_max: config.retention.ttl_max,
         ..belfry_broker::Settings::default()
     }
