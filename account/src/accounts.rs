@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use belfry_broker::CloseCause;
 use belfry_config::Registration;
-use belfry_edge::ApiError;
+use belfry_edge::{AddressKey, ApiError};
 use belfry_protocol::id::UserId;
 use belfry_protocol::problem::Problem;
 use belfry_store::directory::{Account, DirectoryError};
@@ -101,7 +101,7 @@ async fn create_account(
     check_strength("password", &new.password, &new.username)?;
     let now = inner.now();
     inner.attempts.account(address, now)?;
-    let made = inner.make_account(&new).await;
+    let made = inner.make_account(&new, address).await;
     match made {
         Ok(user_id) => {
             let username = new.username;
@@ -145,7 +145,7 @@ impl From<DirectoryError> for NotMade {
 }
 
 impl crate::Inner {
-    async fn make_account(&self, new: &NewAccount) -> Result<UserId, NotMade> {
+    async fn make_account(&self, new: &NewAccount, address: AddressKey) -> Result<UserId, NotMade> {
         // Looked up before the hash, which costs a core's 50 ms.
         if self
             .directory
@@ -155,7 +155,8 @@ impl crate::Inner {
         {
             return Err(NotMade::Taken);
         }
-        let hash = self.hashing.place()?.hash(new.password.clone()).await?;
+        let place = self.hashing.place(address)?;
+        let hash = place.hash(new.password.clone()).await?;
         let user = UserId::from_bytes(random()?);
         self.directory
             .create_account(user, &new.username, &hash, self.now())
@@ -263,7 +264,7 @@ async fn change_password(
     caller.recent(inner.now())?;
     let account = inner.account(caller).await?;
     check_strength("new", &change.new, &account.display_name)?;
-    let place = inner.hashing.place()?;
+    let place = inner.hashing.place(address)?;
     let mut failures = inner
         .attempts
         .of(&account.display_name, address, inner.now())

@@ -1,10 +1,13 @@
-//! Account passwords: argon2id, off the async threads, a bounded number at a time.
+//! Account passwords: argon2id, a bounded number at a time, on threads that step back for all others.
 
-use argon2::Argon2;
-use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier as _, SaltString};
-use belfry_edge::ApiError;
-use std::sync::Arc;
-use tokio::sync::{Semaphore, SemaphorePermit};
+mod argon;
+mod threads;
+
+use belfry_edge::{AddressKey, ApiError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use threads::Threads;
+use tokio::sync::Semaphore;
 
 /// Shortest and longest password, in characters and bytes (NIST SP 800-63B §5.1.1.2).
 const CHARS_MIN: usize = 8;
@@ -14,19 +17,22 @@ const BYTES_MAX: usize = 1_024;
 const GUESSES_MIN: u64 = 10_000;
 /// Callers that may wait for their turn; each turn takes some 50 ms, so the last waits a few seconds.
 const WAITING_MAX: usize = 256;
+/// Of them from one address: whoever guesses in parallel leaves room for others.
+const WAITING_PER_ADDRESS_MAX: usize = WAITING_MAX / 4;
 
 /// Hashes and checks passwords.
 pub(crate) struct Hashing {
-    /// Places to wait.
-    waiting: Semaphore,
+    /// Those who wait or hash, by address.
+    places: Mutex<HashMap<AddressKey, usize>>,
     /// Turns to hash: 19 MiB and a core each.
     running: Arc<Semaphore>,
+    threads: Threads,
 }
 
 /// A place in the queue, taken before anything else that is bounded by how much can be hashed.
 pub(crate) struct Place<'a> {
-    running: &'a Arc<Semaphore>,
-    _place: SemaphorePermit<'a>,
+    hashing: &'a Hashing,
+    address: AddressKey,
 }
 
 /// Refuses passwords that are guessed first.
@@ -47,32 +53,62 @@ pub(crate) fn check_strength(field: &str, password: &str, username: &str) -> Res
 impl Hashing {
     pub(crate) fn new(at_a_time: usize) -> Self {
         Self {
-            waiting: Semaphore::new(WAITING_MAX),
+            places: Mutex::default(),
             running: Arc::new(Semaphore::new(at_a_time)),
+            threads: Threads::start(at_a_time),
         }
     }
 
-    /// Takes a place; 503 where all are taken.
-    pub(crate) fn place(&self) -> Result<Place<'_>, ApiError> {
-        let place = self.waiting.try_acquire();
+    /// Takes a place; 503 where all are taken, or all that one address may have.
+    pub(crate) fn place(&self, address: AddressKey) -> Result<Place<'_>, ApiError> {
+        let mut places = self.places();
+        let taken: usize = places.values().sum();
+        let own = places.entry(address).or_default();
+        if taken >= WAITING_MAX || *own >= WAITING_PER_ADDRESS_MAX {
+            if *own == 0 {
+                places.remove(&address);
+            }
+            return Err(ApiError::unavailable());
+        }
+        *own += 1;
+        drop(places);
         Ok(Place {
-            running: &self.running,
-            _place: place.map_err(|_| ApiError::unavailable())?,
+            hashing: self,
+            address,
         })
+    }
+
+    /// Leaves nobody a place.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn fill(&self) {
+        let nobody = belfry_edge::ClientAddress([192, 0, 2, 255].into()).key();
+        self.places().insert(nobody, WAITING_MAX);
+    }
+
+    fn places(&self) -> MutexGuard<'_, HashMap<AddressKey, usize>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut places = self.hashing.places();
+        if let Some(own) = places.get_mut(&self.address) {
+            *own -= 1;
+            if *own == 0 {
+                places.remove(&self.address);
+            }
+        }
     }
 }
 
 impl Place<'_> {
     /// The hash to keep, in PHC form.
     pub(crate) async fn hash(&self, password: String) -> Result<String, ApiError> {
-        let salt =
-            SaltString::encode_b64(&crate::random::<16>()?).map_err(|_| ApiError::unavailable())?;
-        self.run(move || {
-            let hash = Argon2::default().hash_password(password.as_bytes(), &salt);
-            hash.map(|hash| hash.to_string())
-                .map_err(|_| ApiError::unavailable())
-        })
-        .await?
+        let salt = crate::random::<16>()?;
+        self.run(move |memory| argon::hash(password.as_bytes(), &salt, memory))
+            .await?
+            .map_err(|_| ApiError::unavailable())
     }
 
     /// Whether the password is the one of this hash. Takes as long where there is none.
@@ -83,29 +119,25 @@ impl Place<'_> {
     ) -> Result<bool, ApiError> {
         let exists = hash.is_some();
         let hash = hash.unwrap_or_else(|| NOBODYS.to_owned());
-        self.run(move || {
-            let parsed = PasswordHash::new(&hash).map_err(|_| ApiError::unavailable())?;
-            Ok(Argon2::default()
-                .verify_password(password.as_bytes(), &parsed)
-                .is_ok()
-                && exists)
-        })
-        .await?
+        let right = self
+            .run(move |memory| argon::verify(password.as_bytes(), &hash, memory))
+            .await?
+            .map_err(|_| ApiError::unavailable())?;
+        Ok(right && exists)
     }
 
     async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> T + Send + 'static,
+        work: impl FnOnce(&mut argon::Memory) -> T + Send + 'static,
     ) -> Result<T, ApiError> {
-        let turn = Arc::clone(self.running)
-            .acquire_owned()
-            .await
-            .map_err(|_| ApiError::unavailable())?;
-        let work = tokio::task::spawn_blocking(move || {
+        let running = Arc::clone(&self.hashing.running);
+        let turn = running.acquire_owned().await;
+        let turn = turn.map_err(|_| ApiError::unavailable())?;
+        let work = move |memory: &mut argon::Memory| {
             let _turn = turn;
-            work()
-        });
-        work.await.map_err(|_| ApiError::unavailable())
+            work(memory)
+        };
+        self.hashing.threads.run(work).await
     }
 }
 
@@ -116,10 +148,30 @@ const NOBODYS: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAA
 mod tests {
     use super::*;
 
+    fn address(last: u8) -> AddressKey {
+        belfry_edge::ClientAddress([192, 0, 2, last].into()).key()
+    }
+
+    #[test]
+    fn one_address_does_not_take_all_places_and_none_is_lost() {
+        let hashing = Hashing::new(1);
+        let take = |last| {
+            let places = std::iter::from_fn(|| hashing.place(address(last)).ok());
+            places.take(WAITING_MAX + 1).collect::<Vec<_>>()
+        };
+        let first = take(1);
+        assert_eq!(first.len(), WAITING_PER_ADDRESS_MAX);
+        let others: Vec<_> = (2..9).map(take).collect();
+        let all = first.len() + others.iter().map(Vec::len).sum::<usize>();
+        assert_eq!(all, WAITING_MAX);
+        drop((first, others));
+        assert!(hashing.places().is_empty());
+    }
+
     #[tokio::test]
     async fn a_password_is_known_by_its_hash() {
         let hashing = Hashing::new(1);
-        let place = || hashing.place().expect("room");
+        let place = || hashing.place(address(1)).expect("room");
         let hash = place()
             .hash("correct horse".to_owned())
             .await

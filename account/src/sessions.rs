@@ -63,7 +63,7 @@ async fn sign_in(
     Given(given): Given<SignInRequest>,
 ) -> Result<(StatusCode, axum::Json<SignedIn>), Refused> {
     let inner = &accounts.0;
-    let place = inner.hashing.place()?;
+    let place = inner.hashing.place(address)?;
     let mut failures = inner
         .attempts
         .of(&given.username, address, inner.now())
