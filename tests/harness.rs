@@ -84,6 +84,16 @@ impl TestServer {
         self.data.path()
     }
 
+    /// The server's resident memory.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.server_id);
+        let status = std::fs::read_to_string(path).expect("the server runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix("kB"));
+        let kib: u64 = kib.expect("VmRSS").trim().parse().expect("a number");
+        kib * 1024
+    }
+
     pub(crate) fn url(&self) -> String {
         let scheme = if self.setup.authority.is_some() {
             "https"

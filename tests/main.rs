@@ -2,6 +2,7 @@
 
 mod arrows;
 mod harness;
+mod hostile;
 mod mqtt;
 
 mod a_notification_arrives;
@@ -10,12 +11,16 @@ mod created_means_synced;
 mod data_is_private;
 mod encryption_as_documented;
 mod every_error_is_a_problem;
+mod floods_leave_room_for_others;
 mod foreign_devices;
 mod foreign_senders;
 mod kill_nine_loses_nothing;
 mod measurements_run;
 mod mqtt_conformance;
+mod odd_packets_have_one_answer;
+mod odd_requests_have_one_answer;
 mod revoked_site_is_refused;
+mod slow_clients_are_let_go;
 mod strangers_are_refused;
 mod the_certificate_is_renewed;
 mod the_end_is_orderly;

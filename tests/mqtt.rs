@@ -270,7 +270,13 @@ impl Client {
         self.stream.write_all(&packet).await
     }
 
-    fn no_properties(&self, body: &mut Vec<u8>) {
+    /// Sends bytes as they are.
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
+        let sent = self.stream.write_all(bytes).await;
+        sent.expect("the connection is open");
+    }
+
+    pub(crate) fn no_properties(&self, body: &mut Vec<u8>) {
         if self.version == Version::V5 {
             body.push(0);
         }
