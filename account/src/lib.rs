@@ -8,6 +8,8 @@ mod accounts;
 mod attempts;
 mod caller;
 mod devices;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod given;
 mod keyring;
 mod limit;

@@ -2,6 +2,8 @@
 //! before; nothing answered tells who the user is or whether anyone listens.
 
 mod cells;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod headers;
 mod limits;
 mod message;

@@ -19,6 +19,8 @@ pub mod denial;
 mod detached;
 mod directory;
 mod figures;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod hub;
 mod inbox;
 mod listener;

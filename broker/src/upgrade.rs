@@ -170,3 +170,6 @@ fn address(request: &Request) -> IpAddr {
         .or_else(|| own().map(|info| info.0.ip()))
         .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }
+
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;

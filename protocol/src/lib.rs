@@ -6,6 +6,8 @@
 pub mod body;
 pub mod envelope;
 pub mod event;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod id;
 pub mod presence;
 pub mod problem;
