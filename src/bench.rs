@@ -6,6 +6,7 @@
 //! the program, and what counts is the ratio.
 
 mod accept;
+mod bystander;
 mod device;
 mod disk;
 mod idle;
@@ -29,6 +30,14 @@ pub(crate) enum Bench {
     Latency(latency::Latency),
     /// Memory that a connected device costs while nothing happens
     Idle(idle::Idle),
+    /// What others feel of hostile clients: time from a post to their devices
+    Bystander(bystander::Bystander),
+    /// The hostile clients of `bystander`, which starts them
+    #[command(hide = true)]
+    Hostile(bystander::Hostile),
+    /// The innocent program of `bystander`, which starts it
+    #[command(hide = true)]
+    Burn(bystander::Burn),
 }
 
 /// Where and how the server under measurement runs.
@@ -72,6 +81,9 @@ pub(crate) fn run(bench: Bench, json: bool) -> anyhow::Result<()> {
                 Bench::Accept(accept) => accept.run(report).await,
                 Bench::Latency(latency) => latency.run(report).await,
                 Bench::Idle(idle) => idle.run(report).await,
+                Bench::Bystander(bystander) => bystander.run(report).await,
+                Bench::Hostile(hostile) => hostile.run().await,
+                Bench::Burn(burn) => burn.run(),
             }
         })
 }

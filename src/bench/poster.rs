@@ -40,6 +40,11 @@ impl Poster {
     pub(super) async fn connect(server: SocketAddr) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(server).await?;
         stream.set_nodelay(true)?;
+        Self::over(stream, server).await
+    }
+
+    /// Over a connection to the server.
+    pub(super) async fn over(stream: TcpStream, server: SocketAddr) -> anyhow::Result<Self> {
         let (requests, connection) = handshake(TokioIo::new(stream)).await?;
         let connection = tokio::spawn(async move {
             // Its end shows in the next request.

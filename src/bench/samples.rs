@@ -7,9 +7,9 @@ use std::time::Duration;
 /// The 50th and 99th percentile and the worst, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(super) struct Percentiles {
-    p50_ms: f64,
-    p99_ms: f64,
-    max_ms: f64,
+    pub(super) p50_ms: f64,
+    pub(super) p99_ms: f64,
+    pub(super) max_ms: f64,
 }
 
 impl Percentiles {

@@ -1,7 +1,7 @@
 //! The server under measurement, its users, devices and permissions.
 
 use super::Place;
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use belfry_protocol::id::{DeviceId, PermissionId, SessionId, UserId};
 use belfry_protocol::secret::Secret;
 use belfry_protocol::time::Timestamp;
@@ -28,28 +28,45 @@ pub(super) struct Seeded {
     pub(super) endpoint: Secret,
 }
 
+impl Seeded {
+    /// The filter of all its notifications.
+    pub(super) fn topic(&self) -> String {
+        format!("u/{}/n/#", self.user)
+    }
+}
+
 /// A running server with seeded users; it ends, and its data goes, when this is dropped.
 pub(super) struct Stand {
     process: Child,
     pub(super) http: SocketAddr,
+    pub(super) mqtt: SocketAddr,
     pub(super) users: Vec<Seeded>,
     folder: TempDir,
 }
 
 impl Stand {
-    /// Seeds so many users and starts the server.
+    /// Seeds so many users and starts the server, with limits that nothing meets.
     pub(super) async fn start(place: &Place, users: usize) -> anyhow::Result<Self> {
+        Self::start_with(place, users, CONFIG).await
+    }
+
+    /// The same with this configuration where the place names none.
+    pub(super) async fn start_with(
+        place: &Place,
+        users: usize,
+        config: &str,
+    ) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("belfry-bench-")
             .tempdir_in(&place.dir)
             .with_context(|| format!("--dir {}: cannot be used", place.dir.display()))?;
         let data = folder.path().join("data");
         std::fs::create_dir(&data)?;
-        let config = match &place.config {
+        let file_given = match &place.config {
             Some(file) => file.clone(),
             None => {
                 let file = folder.path().join("bench.toml");
-                std::fs::write(&file, CONFIG)?;
+                std::fs::write(&file, config)?;
                 file
             }
         };
@@ -64,7 +81,7 @@ impl Stand {
         let mut process = Command::new(std::env::current_exe()?)
             .arg("serve")
             .arg("--config")
-            .arg(config)
+            .arg(file_given)
             .arg("--data-dir")
             .arg(data)
             .env("BELFRY__HTTP__LISTEN", "127.0.0.1:0")
@@ -78,10 +95,14 @@ impl Stand {
         let ready = BufReader::new(stdout).lines().next_line().await?;
         let ready = ready.context("the server did not start")?;
         let ready: serde_json::Value = serde_json::from_str(&ready)?;
-        let http = ready["http"].as_str().context("no address of the server")?;
+        let address = |name: &str| -> anyhow::Result<SocketAddr> {
+            let address = ready[name].as_str().context("no address of the server")?;
+            Ok(address.parse()?)
+        };
         Ok(Self {
             process,
-            http: http.parse()?,
+            http: address("http")?,
+            mqtt: address("mqtt")?,
             users: seeded,
             folder,
         })
@@ -92,11 +113,14 @@ impl Stand {
         self.folder.path()
     }
 
+    /// The server's process.
+    pub(super) fn process_id(&self) -> anyhow::Result<u32> {
+        self.process.id().context("the server ended")
+    }
+
     /// The server's resident memory in bytes.
     pub(super) fn resident_bytes(&self) -> anyhow::Result<u64> {
-        let Some(id) = self.process.id() else {
-            bail!("the server ended");
-        };
+        let id = self.process_id()?;
         let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kib = line.and_then(|line| line.trim().strip_suffix("kB"));
