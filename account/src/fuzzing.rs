@@ -197,7 +197,7 @@ impl Server {
             public_url: "https://push.example".to_owned(),
             mqtt_url: "wss://push.example/mqtt".to_owned(),
             mqtt_tcp: "mqtts://push.example:8883".to_owned(),
-            registration_open: true,
+            registration: belfry_config::Registration::Open,
             accounts_per_hour: 1_000_000,
             sign_in_failures_per_minute: 5,
             password_hashes: 1,

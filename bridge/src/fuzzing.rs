@@ -225,6 +225,7 @@ impl Site {
                 site_per_second: RATE,
                 site_per_day: u64::from(RATE) * 1_000,
                 unproven_per_second: RATE,
+                unproven_address_per_second: RATE,
             },
             trusted_proxies: TrustedProxies::default(),
         };
