@@ -1,6 +1,7 @@
 //! A whole connection: bytes in pieces of any size through the transport and the session, with the
 //! answers that a mailbox and a directory might give, and bytes out that a client can read.
 
+use crate::denial::{self, Denial};
 use crate::session::{Action, Ending, InFlight, Limits, Session};
 use crate::transport::{Framing, Progress, Transport, WRITE_BYTES_MAX};
 use crate::wire::websocket::FrameDecoder;
@@ -149,7 +150,7 @@ impl Client {
                 let action = match self.transport.next_packet(self.session.version()) {
                     Ok(None) => break,
                     Ok(Some(packet)) => self.session.receive(packet, self.now),
-                    Err(error) => self.session.end(Ending::Refused(error.reason())),
+                    Err(error) => self.session.end(Ending::Refused(error.into())),
                 };
                 if let Some(ending) = self.act(action) {
                     return self.say_why(ending);
@@ -181,12 +182,12 @@ impl Client {
                 self.session.accept(Vec::new(), &[7, 7, 0], self.now);
             }
             Action::Publish(publish) => {
-                let reason = match refuses {
-                    true => ReasonCode::NotAuthorized,
-                    false => ReasonCode::Success,
+                let published = match refuses {
+                    true => Err(denial::TOPIC),
+                    false => Ok(()),
                 };
                 let (qos, id) = (publish.qos, publish.packet_id);
-                let answer = self.session.published(qos, id, reason);
+                let answer = self.session.published(qos, id, published);
                 return self.act(answer);
             }
             Action::Settled(what) => {
@@ -198,10 +199,12 @@ impl Client {
             Action::Subscribe(subscribe) => self.write(&ServerPacket::SubAck(SubAck {
                 packet_id: subscribe.packet_id,
                 codes: vec![ReasonCode::GrantedQoS1; subscribe.filters.len()],
+                detail: None,
             })),
             Action::Unsubscribe(unsubscribe) => self.write(&ServerPacket::UnsubAck(UnsubAck {
                 packet_id: unsubscribe.packet_id,
                 codes: vec![ReasonCode::Success; unsubscribe.filters.len()],
+                detail: None,
             })),
             Action::Release(packet_id) => self.write(&ServerPacket::PubComp(Ack {
                 packet_id,
@@ -266,12 +269,11 @@ impl Client {
 
     fn say_why(&mut self, ending: Ending) {
         if self.session.version() == Some(ProtocolVersion::V5)
-            && let Some(reason) = ending.reason()
+            && let Some(Denial { reason, says }) = ending.denial()
         {
-            let detail = None;
             self.write(&ServerPacket::Disconnect(ServerDisconnect {
                 reason,
-                detail,
+                detail: Some(says),
             }));
         }
     }
