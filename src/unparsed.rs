@@ -89,11 +89,11 @@ fn completed(bytes: &[u8]) -> Option<Vec<u8>> {
         StatusCode::URI_TOO_LONG => ("uri-too-long", "the request's target is too long"),
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => (
             "headers-too-large",
-            "the request has too many headers, or too long ones",
+            "the request's head is too long, or has too many headers",
         ),
         _ => (
             "malformed",
-            "this is no HTTP/1.1 request: its first line or a header is malformed (RFC 9112)",
+            "the request cannot be read: its first line or a header is malformed (RFC 9112)",
         ),
     };
     let title = status.canonical_reason().unwrap_or("Error");

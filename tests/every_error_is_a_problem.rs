@@ -30,7 +30,7 @@ async fn what_is_no_request_is_told_so() {
             400,
         ),
         (format!("GET / HTTP/1.1\r\nHost: x\r\n{many}\r\n"), 431),
-        (format!("GET /{long} HTTP/1.1\r\nHost: x\r\n\r\n"), 414),
+        (format!("GET /{long} HTTP/1.1\r\nHost: x\r\n\r\n"), 431),
         (
             "GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".to_owned(),
             404,

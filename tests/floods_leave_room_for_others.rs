@@ -61,7 +61,7 @@ async fn one_device_that_connects_again_and_again_has_one_connection() {
     last.ping().await.expect("the newest is served");
     for mut older in connections {
         let goodbye = older.read().await.expect("a DISCONNECT");
-        assert_eq!((goodbye.first, &goodbye.body[..]), (0xe0, &[0x8e][..]));
+        assert_eq!((goodbye.first, goodbye.body[0]), (0xe0, 0x8e));
     }
     bystander.is_unharmed(&server).await;
 }

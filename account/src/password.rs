@@ -205,7 +205,6 @@ mod tests {
             "password123",
             "iloveyou",
             "adalovelace",
-            "ada-lovelace",
             &"x".repeat(2_000),
         ] {
             assert!(refused(weak, "adalovelace"), "{weak}");

@@ -120,11 +120,12 @@ impl Connection {
     ) -> Result<Filter, Denial> {
         let client = self.client.as_ref().ok_or(denial::FILTER)?;
         let v5 = self.session.version() == Some(ProtocolVersion::V5);
-        if v5 && asked.is_shared() {
+        let shared = asked.shared().filter(|_| v5);
+        let filter = Filter::parse(client.user, shared.unwrap_or(asked.filter.as_str()));
+        let filter = filter.map_err(|_| denial::FILTER)?;
+        if shared.is_some() {
             return Err(denial::SHARED);
         }
-        let filter = Filter::parse(client.user, asked.filter.as_str());
-        let filter = filter.map_err(|_| denial::FILTER)?;
         let new = |filter: &Filter| !client.has(filter);
         let more = granted.iter().filter(|(filter, _)| new(filter)).count();
         let count = client.delivery.view().filters.len() + more;

@@ -378,7 +378,7 @@ fn subscribe(reader: &mut Reader, version: ProtocolVersion) -> Result<Subscribe,
             ));
         }
         let no_local = options & 0b100 != 0;
-        if no_local && topic::is_shared(&filter) {
+        if no_local && topic::shared(&filter).is_some() {
             return Err(WireError::Protocol("No Local on a shared subscription"));
         }
         filters.push(SubscribeFilter {

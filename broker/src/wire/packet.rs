@@ -231,9 +231,9 @@ pub struct SubscribeFilter {
 }
 
 impl SubscribeFilter {
-    /// Whether it is a shared subscription, in 5.0 (§4.8.2).
-    pub fn is_shared(&self) -> bool {
-        super::topic::is_shared(&self.filter)
+    /// The filter inside a shared subscription, in 5.0 (§4.8.2); none for any other.
+    pub fn shared(&self) -> Option<&str> {
+        super::topic::shared(&self.filter)
     }
 }
 

@@ -41,7 +41,8 @@ pub(super) fn check_filter(filter: &str, version: ProtocolVersion) -> Result<(),
     if fits { Ok(()) } else { Err(FILTER) }
 }
 
-/// Whether it is a shared subscription.
-pub(super) fn is_shared(filter: &str) -> bool {
-    filter.starts_with(SHARED)
+/// The filter inside a shared subscription.
+pub(super) fn shared(filter: &str) -> Option<&str> {
+    let (_share, filter) = filter.strip_prefix(SHARED)?.split_once('/')?;
+    Some(filter)
 }
