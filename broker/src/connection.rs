@@ -412,15 +412,21 @@ impl Connection {
             let last = self.take_last_acknowledgements();
             let _ = tokio::time::timeout(FAREWELL_MAX, last).await;
         }
-        let Some(client) = self.client.take() else {
-            return;
-        };
-        drop(self.transport);
+        if let Some(client) = self.client.take() {
+            self.leave_mailbox(*client, ending).await;
+        }
+        if let Ending::Refused(_) = ending {
+            // A stream that is closed with bytes unread is reset, and what was said is lost on the way.
+            let _ = tokio::time::timeout(FAREWELL_MAX, self.transport.discard()).await;
+        }
+    }
+
+    async fn leave_mailbox(&mut self, client: Client, ending: Ending) {
         let directory = &self.broker.0.directory;
         directory.note_seen(client.user, client.device, wall_clock());
         let expiry = Duration::from_secs(self.session.expiry_secs().into());
         if client.kept != Kept::Nothing {
-            let Client { user, device, .. } = *client;
+            let Client { user, device, .. } = client;
             self.broker.0.settler.flush_session(user, device).await;
             let close = Command::CloseSession {
                 user,

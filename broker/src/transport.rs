@@ -158,6 +158,17 @@ impl Transport {
         std::future::poll_fn(|context| Pin::new(&mut self.stream).poll_shutdown(context)).await
     }
 
+    /// Reads what still comes until the stream ends, and keeps none of it.
+    pub(crate) async fn discard(&mut self) {
+        let mut read = |context: &mut Context<'_>| {
+            let mut scratch = [MaybeUninit::uninit(); READ_BYTES];
+            let mut read = ReadBuf::uninit(&mut scratch);
+            ready!(Pin::new(&mut self.stream).poll_read(context, &mut read))?;
+            Poll::Ready(io::Result::Ok(read.filled().len()))
+        };
+        while matches!(std::future::poll_fn(&mut read).await, Ok(1..)) {}
+    }
+
     fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.out.is_empty() {
             let written = ready!(Pin::new(&mut self.stream).poll_write(context, &self.out))?;

@@ -4,6 +4,14 @@ use super::device::Connect;
 use super::*;
 use crate::denial;
 
+/// Resolves when what was published live before this is past, so that no later SUBSCRIBE meets it.
+async fn is_past(one: &mut Device) {
+    let mark = topic("x/mark");
+    one.subscribe(&[(&mark, 0)], &[0]).await;
+    one.publish(&mark, b"", 0, 0, false).await;
+    while one.next().await.topic() != mark {}
+}
+
 /// User Properties in an order of their own between all that is forwarded, and a Message Expiry
 /// Interval of 70 seconds among them.
 const PROPERTIES: &[u8] = b"\x26\0\x01b\0\x011\x01\x01\x02\0\0\0\x46\x03\0\x01t\x26\0\x01a\0\x012\x08\0\x01r\x09\0\x02\0\xff\x26\0\x01b\0\x010\x26\0\x01b\0\x011";
@@ -336,15 +344,17 @@ async fn at_the_limit_of_retained_messages_5_0_is_told_and_3_1_1_makes_room() {
         three.disconnect().await;
         server.is_gone(3).await;
     };
+    is_past(&mut newer).await;
     kept(5, &["x/a", "x/b"]).await;
     let mut older = server.tcp(4).await;
     older.connect(2, true).await;
     older.publish(&topic("x/d"), b"p", 1, 2, true).await;
     assert_eq!(older.next().await.ack(), (4, 2, 0));
+    is_past(&mut older).await;
     kept(4, &["x/b", "x/d"]).await;
     // At QoS 0 there is nobody to be told.
     newer.publish(&topic("x/e"), b"p", 0, 0, true).await;
-    newer.ping().await;
+    is_past(&mut newer).await;
     kept(5, &["x/d", "x/e"]).await;
 }
 
@@ -419,6 +429,49 @@ async fn a_message_that_nobody_stored_wants_takes_no_room() {
         one.puback(packet.id()).await;
         assert_eq!(once.next().await.qos(), 0);
     }
+    let heads = Mailbox::heads(&*server.mailbox, vec![user()]).await;
+    assert_eq!(heads, Ok(vec![Seq(0)]));
+}
+
+/// Holds every notification, whatever the situation.
+fn hold_notifications(
+    parcel: crate::presence::Parcel,
+    _: crate::presence::Situation,
+    now: Timestamp,
+) -> crate::presence::Release {
+    match parcel.urgency {
+        Some(_) => crate::presence::Release::HoldUntil(now.plus(Duration::from_secs(600))),
+        None => crate::presence::Release::Send,
+    }
+}
+
+#[tokio::test]
+async fn the_private_space_is_never_held() {
+    let settings = Settings {
+        release: hold_notifications,
+        ..Settings::default()
+    };
+    let server = Server::start(settings).await;
+    let mut one = server.tcp(4).await;
+    one.connect(1, false).await;
+    one.subscribe(&[(&topic("#"), 1)], &[1]).await;
+    let mut two = server.tcp(5).await;
+    two.connect(2, true).await;
+    for (id, absent) in [(1, false), (2, true)] {
+        if absent {
+            one.disconnect().await;
+        }
+        server.post(id.into()).await;
+        two.publish(&topic("x/a"), b"", 1, id, false).await;
+        assert_eq!(two.next().await.ack(), (4, id, 0));
+        if absent {
+            assert!(one.reconnect(server.tcp, 1).await);
+        }
+        let packet = one.next().await;
+        assert_eq!((packet.topic(), packet.qos()), (topic("x/a"), 1));
+        one.puback(packet.id()).await;
+        one.ping().await;
+    }
 }
 
 #[tokio::test]
@@ -455,6 +508,7 @@ async fn a_message_without_retain_leaves_the_retained_one() {
                 }
             }
         }
+        is_past(&mut one).await;
         one.subscribe(&[(&to, 0)], &[0]).await;
         assert_eq!(&one.next().await.payload()[..], b"kept");
         one.ping().await;

@@ -270,6 +270,31 @@ async fn what_is_not_mqtt_is_told_the_version_or_nothing() {
 }
 
 #[tokio::test]
+async fn what_a_client_is_told_arrives_whatever_it_still_sends() {
+    let server = Server::start(Settings::default()).await;
+    for connected in [true, false] {
+        let mut one = server.tcp(5).await;
+        let mut bytes = vec![0xff; 1024 * 1024];
+        if connected {
+            one.connect(1, true).await;
+        } else {
+            let connect = Connect {
+                password: b"wrong",
+                ..Connect::new(1)
+            };
+            bytes.splice(..0, one.connect_bytes(&connect));
+        }
+        one.send(bytes).await;
+        let answer = one.next().await;
+        match connected {
+            true => assert_eq!(answer.disconnect_reason(), 0x81),
+            false => assert_eq!(answer.connack_code(), 0x86),
+        }
+        one.is_closed().await;
+    }
+}
+
+#[tokio::test]
 async fn nothing_is_done_for_a_client_that_was_refused() {
     let server = Server::start(Settings::default()).await;
     let mut two = server.tcp(4).await;
