@@ -90,6 +90,7 @@ pub(crate) async fn serve(
         connections.spawn(async move {
             let _counted = counted;
             let _ = stream.set_nodelay(true);
+            belfry_broker::notice_vanished(&stream);
             match tls {
                 None => serve_one(stream, peer, app, &limits, stopping).await,
                 Some(tls) => {

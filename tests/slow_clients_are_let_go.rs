@@ -7,6 +7,7 @@ use crate::hostile::{
     websocket,
 };
 use crate::mqtt::{Client, Version};
+use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpSocket;
@@ -120,6 +121,40 @@ async fn a_device_that_vanished_is_gone_after_one_and_a_half_keep_alives() {
         assert!(!devices[0].online, "it is not connected any more");
     }
     bystander.is_unharmed(&server).await;
+}
+
+/// The timer that the kernel runs for the server's end of a connection (proc_pid_net(5), `tr`).
+fn timer(server: SocketAddr, client: SocketAddr) -> Option<String> {
+    let connections = std::fs::read_to_string("/proc/net/tcp").expect("connections");
+    let port = |address: SocketAddr| format!(":{:04X}", address.port());
+    connections.lines().find_map(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let ours = fields[1].ends_with(&port(server)) && fields[2].ends_with(&port(client));
+        ours.then(|| fields[5].split(':').next().unwrap_or_default().to_owned())
+    })
+}
+
+#[tokio::test]
+async fn the_kernel_looks_after_connections_without_a_keep_alive() {
+    const KEEP_ALIVE: &str = "02";
+    let server = TestServer::start();
+    let user = server.user("ada").await;
+    let device = user.device("laptop").await;
+    let mut over_tcp = open(server.mqtt).await;
+    let connecting = connect(&device, Version::V311, 0);
+    over_tcp.write_all(&connecting).await.expect("CONNECT");
+    let over_websocket = websocket(server.http).await;
+    for (address, stream) in [(server.mqtt, over_tcp), (server.http, over_websocket)] {
+        let client = stream.local_addr().expect("an address");
+        let watched = async {
+            // What is under way has a timer of its own until it has arrived.
+            while timer(address, client).as_deref() != Some(KEEP_ALIVE) {
+                tokio::task::yield_now().await;
+            }
+        };
+        let watched = tokio::time::timeout(PATIENCE, watched).await;
+        watched.expect("the peer is asked whether it is there");
+    }
 }
 
 #[tokio::test]

@@ -32,6 +32,7 @@ mod settings;
 mod settle;
 mod transport;
 mod upgrade;
+mod vanished;
 pub mod wire;
 
 pub use broker::Broker;
@@ -41,3 +42,4 @@ pub use inbox::CloseCause;
 pub use listener::TlsSource;
 pub use settings::Settings;
 pub use upgrade::PeerAddress;
+pub use vanished::notice_vanished;

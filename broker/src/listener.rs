@@ -46,6 +46,7 @@ impl Broker {
             };
             // Acknowledgements are small and wait for nothing.
             let _ = stream.set_nodelay(true);
+            crate::notice_vanished(&stream);
             match tls.as_ref().map(|source| source()) {
                 None => {
                     let stream = Box::new(stream);
