@@ -12,8 +12,11 @@ mod disk;
 mod idle;
 mod latency;
 mod poster;
+mod processor;
 mod samples;
 mod stand;
+mod storm;
+mod traffic;
 
 use crate::open_files;
 use clap::{Args, Subcommand};
@@ -38,6 +41,8 @@ pub(crate) enum Bench {
     /// The innocent program of `bystander`, which starts it
     #[command(hide = true)]
     Burn(bystander::Burn),
+    /// Many devices that lose their connection together and come back to what was posted meanwhile
+    Storm(storm::Storm),
 }
 
 /// Where and how the server under measurement runs.
@@ -49,6 +54,9 @@ struct Place {
     /// The server's configuration [default: limits raised so far that none is met, see deploy/bench.toml]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// The program whose server is measured, such as an older one [default: this]
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
 }
 
 /// How results are written.
@@ -84,6 +92,7 @@ pub(crate) fn run(bench: Bench, json: bool) -> anyhow::Result<()> {
                 Bench::Bystander(bystander) => bystander.run(report).await,
                 Bench::Hostile(hostile) => hostile.run().await,
                 Bench::Burn(burn) => burn.run(),
+                Bench::Storm(storm) => storm.run(report).await,
             }
         })
 }

@@ -9,13 +9,12 @@
 
 mod burn;
 mod load;
-mod processor;
 mod requests;
 mod watch;
 
 use self::load::Load;
-use self::processor::Spent;
 use self::watch::Watch;
+use super::processor::Spent;
 use super::samples::Percentiles;
 use super::stand::Stand;
 use super::{Place, Report};

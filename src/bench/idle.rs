@@ -1,13 +1,12 @@
 //! What a connected device costs the server while nothing happens.
 
-use super::device::Device;
+use super::device::{Device, Route};
 use super::stand::{Seeded, Stand};
 use super::{Place, Report};
 use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
 use std::fmt;
-use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
@@ -55,7 +54,7 @@ impl Idle {
         let mut stand = Stand::start(&self.place, self.devices as usize).await?;
         let before_bytes = at_rest(&stand).await?;
         let users = std::mem::take(&mut stand.users);
-        let devices = connect_all(stand.http, users).await?;
+        let devices = connect_all(stand.websocket(), users).await?;
         let connected_bytes = at_rest(&stand).await?;
         report.line(&Measured {
             devices: self.devices,
@@ -69,7 +68,7 @@ impl Idle {
     }
 }
 
-async fn connect_all(server: SocketAddr, users: Vec<Seeded>) -> anyhow::Result<Vec<Device>> {
+async fn connect_all(route: Route, users: Vec<Seeded>) -> anyhow::Result<Vec<Device>> {
     let mut connected = Vec::with_capacity(users.len());
     let mut connecting: JoinSet<anyhow::Result<Device>> = JoinSet::new();
     for user in users {
@@ -78,7 +77,7 @@ async fn connect_all(server: SocketAddr, users: Vec<Seeded>) -> anyhow::Result<V
         {
             connected.push(device?.context("a device could not connect")?);
         }
-        connecting.spawn(async move { Device::connect(server, &user).await });
+        connecting.spawn(async move { Device::connect(&route, &user).await });
     }
     while let Some(device) = connecting.join_next().await {
         connected.push(device?.context("a device could not connect")?);

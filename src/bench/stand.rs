@@ -1,6 +1,7 @@
 //! The server under measurement, its users, devices and permissions.
 
 use super::Place;
+use super::device::{Over, Route};
 use anyhow::Context as _;
 use belfry_protocol::id::{DeviceId, PermissionId, SessionId, UserId};
 use belfry_protocol::secret::Secret;
@@ -8,11 +9,12 @@ use belfry_protocol::time::Timestamp;
 use belfry_store::directory::{
     Device, DeviceKind, Directory, NewDevice, NewPermission, Permission, PermissionState,
 };
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
 use std::time::SystemTime;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 /// The limits that a measurement needs, as shipped.
@@ -78,7 +80,11 @@ impl Stand {
         }
         directory.close().await;
 
-        let mut process = Command::new(std::env::current_exe()?)
+        let program = match &place.program {
+            Some(program) => program.clone(),
+            None => std::env::current_exe()?,
+        };
+        let mut process = Command::new(program)
             .arg("serve")
             .arg("--config")
             .arg(file_given)
@@ -95,9 +101,9 @@ impl Stand {
         let ready = BufReader::new(stdout).lines().next_line().await?;
         let ready = ready.context("the server did not start")?;
         let ready: serde_json::Value = serde_json::from_str(&ready)?;
-        let address = |name: &str| -> anyhow::Result<SocketAddr> {
-            let address = ready[name].as_str().context("no address of the server")?;
-            Ok(address.parse()?)
+        let address = |name: &str| {
+            let address = ready[name].as_str();
+            anyhow::Ok(address.context("no address of the server")?.parse()?)
         };
         Ok(Self {
             process,
@@ -118,14 +124,66 @@ impl Stand {
         self.process.id().context("the server ended")
     }
 
+    /// The way of a device over WebSocket.
+    pub(super) fn websocket(&self) -> Route {
+        self.route(Over::WebSocket, Ipv4Addr::LOCALHOST)
+    }
+
+    /// The way of a device that has this address.
+    pub(super) fn route(&self, over: Over, from: Ipv4Addr) -> Route {
+        let server = match over {
+            Over::Tcp => self.mqtt,
+            Over::WebSocket => self.http,
+        };
+        Route { server, over, from }
+    }
+
     /// The server's resident memory in bytes.
     pub(super) fn resident_bytes(&self) -> anyhow::Result<u64> {
-        let id = self.process_id()?;
-        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        self.memory("VmRSS:")
+    }
+
+    /// The most that it was since [`Self::forget_peak`].
+    pub(super) fn peak_resident_bytes(&self) -> anyhow::Result<u64> {
+        self.memory("VmHWM:")
+    }
+
+    /// Begins to look for the peak anew (proc_pid_clear_refs(5)).
+    pub(super) fn forget_peak(&self) -> anyhow::Result<()> {
+        Ok(std::fs::write(self.proc("clear_refs")?, "5")?)
+    }
+
+    /// Seconds of a processor that the server has used.
+    pub(super) fn processor_seconds(&self) -> anyhow::Result<f64> {
+        super::processor::seconds(self.process_id()?)
+    }
+
+    /// The sum of a metric over its labels.
+    pub(super) async fn metric(&self, name: &str) -> anyhow::Result<f64> {
+        let mut stream = TcpStream::connect(self.http).await?;
+        let request = "GET /metrics HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        let values = answer.lines().filter_map(|line| {
+            let value = line.strip_prefix(name)?;
+            let labelled = value.starts_with('{') || value.starts_with(' ');
+            labelled.then(|| value.rsplit(' ').next())?
+        });
+        let values: Vec<f64> = values.map(str::parse).collect::<Result<_, _>>()?;
+        Ok(values.iter().sum())
+    }
+
+    fn memory(&self, name: &str) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(self.proc("status")?)?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
         let kib = line.and_then(|line| line.trim().strip_suffix("kB"));
-        let kib: u64 = kib.context("no VmRSS in /proc")?.trim().parse()?;
+        let kib: u64 = kib.context("not in /proc")?.trim().parse()?;
         Ok(kib * 1024)
+    }
+
+    fn proc(&self, file: &str) -> anyhow::Result<String> {
+        Ok(format!("/proc/{}/{file}", self.process_id()?))
     }
 }
 
