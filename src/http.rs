@@ -39,7 +39,7 @@ use tower::ServiceExt as _;
 /// Largest head of a request, and what is read ahead of one: four times what nginx takes of a header.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Accept errors such as "too many open files" pass when connections close.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// The certificate in force; replaced on SIGHUP.
 pub(crate) type Tls = Arc<RwLock<Arc<rustls::ServerConfig>>>;
@@ -51,6 +51,8 @@ pub(crate) struct Limits {
     pub(crate) head_timeout: Duration,
     /// How long a client that reads nothing may hold up its answer.
     pub(crate) write_timeout: Duration,
+    /// Connections in all; those that became MQTT are counted by the broker.
+    pub(crate) connections: usize,
     /// Connections from one address.
     pub(crate) connections_per_address: usize,
     /// Who may have any number of them.
@@ -66,15 +68,18 @@ pub(crate) async fn serve(
     stopping: CancellationToken,
 ) {
     let connections = TaskTracker::new();
-    let per_address = Connections::new(
-        limits.connections_per_address,
-        limits.trusted_proxies.clone(),
-    );
+    let open = Connections::new(&limits);
     loop {
-        let (stream, peer) = tokio::select! {
+        let accepted = async {
+            let room = open.room().await;
+            listener.accept().await.map(|accepted| (accepted, room))
+        };
+        let ((stream, peer), room) = tokio::select! {
             () = stopping.cancelled() => break,
-            accepted = listener.accept() => match accepted {
+            accepted = accepted => match accepted {
                 Ok(accepted) => accepted,
+                // Of that connection alone: the next is not at fault.
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => continue,
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept an HTTP connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -82,7 +87,7 @@ pub(crate) async fn serve(
                 }
             },
         };
-        let Some(counted) = per_address.enter(peer.ip()) else {
+        let Some(counted) = open.enter(peer.ip(), room) else {
             continue;
         };
         let (app, tls) = (app.clone(), tls.clone());

@@ -3,6 +3,7 @@
 
 use crate::http::{self, Tls};
 use crate::live::Devices;
+use crate::open_files::Room;
 use crate::{open_files, pages, stop, tls};
 use anyhow::Context as _;
 use belfry_account::Accounts;
@@ -19,7 +20,7 @@ use std::num::NonZeroU16;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -35,16 +36,21 @@ const NOTES_EVERY: Duration = Duration::from_secs(10);
 const REQUESTS: f64 = 0.4;
 const ENDING: f64 = 0.95;
 
+/// Connections that the system keeps until they are accepted. Linux takes its own limit
+/// (`net.core.somaxconn`, 4,096) where that is lower; beyond, a client tries again after a second, and
+/// then after ever longer.
+const BACKLOG: u32 = 16_384;
+
 type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Runs the server until a signal.
 pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     log(&config)?;
-    open_files::raise_limit();
+    let room = open_files::raise_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(serve(config))
+    runtime.block_on(serve(config, room))
 }
 
 /// What a start would find wrong with a configuration that is good by itself.
@@ -73,7 +79,7 @@ fn log(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
+async fn serve(config: Config, room: Room) -> anyhow::Result<()> {
     let stopping = CancellationToken::new();
     let signals = tokio::spawn(stop::on_signals(stopping.clone())?);
     let metrics = pages::install_metrics()?;
@@ -99,7 +105,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         hub,
         Arc::clone(&mailbox),
         Arc::clone(&devices) as Arc<dyn DeviceDirectory>,
-        broker_settings(&config),
+        broker_settings(&config, room),
     );
     let bridge = bridge(&config, &public, &trusted, &directory, &mailbox, &clock).await?;
     let accounts = Accounts::new(
@@ -127,11 +133,12 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     ));
 
     let tasks = TaskTracker::new();
+    let connections = room.take("http.connections", config.http.connections, room.http);
     tasks.spawn(http::serve(
         http_listener,
         app,
         tls.clone(),
-        http_limits(&config, trusted.clone()),
+        http_limits(&config, connections, trusted.clone()),
         stopping.clone(),
     ));
     let (accepting, stop_accepting) = (broker.clone(), stopping.clone());
@@ -176,8 +183,17 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 }
 
 async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
-    let listener = TcpListener::bind(address).await;
-    listener.with_context(|| format!("{key} = {address}: cannot listen there"))
+    let listen = || {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        // A restart does not wait for connections that the system still remembers.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listen().with_context(|| format!("{key} = {address}: cannot listen there"))
 }
 
 /// The data folder is its owner's alone, and so is every file that this process makes.
@@ -220,16 +236,21 @@ fn open_mailbox(
     )?))
 }
 
-fn http_limits(config: &Config, trusted_proxies: TrustedProxies) -> http::Limits {
+fn http_limits(
+    config: &Config,
+    connections: usize,
+    trusted_proxies: TrustedProxies,
+) -> http::Limits {
     http::Limits {
         head_timeout: config.http.head_timeout,
         write_timeout: config.http.write_timeout,
+        connections,
         connections_per_address: config.limits.connections_per_address,
         trusted_proxies,
     }
 }
 
-fn broker_settings(config: &Config) -> belfry_broker::Settings {
+fn broker_settings(config: &Config, room: Room) -> belfry_broker::Settings {
     let seconds = u16::try_from(config.mqtt.keep_alive_max.as_secs()).unwrap_or(u16::MAX);
     belfry_broker::Settings {
         keep_alive_secs_max: NonZeroU16::new(seconds).unwrap_or(NonZeroU16::MAX),
@@ -237,8 +258,11 @@ fn broker_settings(config: &Config) -> belfry_broker::Settings {
         packet_bytes_max: u32::try_from(config.mqtt.packet_bytes_max.0).unwrap_or(u32::MAX),
         connect_timeout: config.mqtt.connect_timeout,
         session_expiry_max: config.mqtt.session_expiry_max,
+        connections: room.take("limits.connections", config.limits.connections, room.mqtt),
         connections_per_address: config.limits.connections_per_address,
         packets_per_second: config.limits.packets_per_second,
+        connections_opening: config.limits.connections_opening,
+        connections_waiting: config.limits.connections_waiting,
         private_publishes_per_second: config.limits.private_per_second,
         write_timeout: config.mqtt.write_timeout,
         ttl_max: config.retention.ttl_max,

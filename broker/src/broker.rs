@@ -1,6 +1,6 @@
 //! The broker as the rest of the process sees it.
 
-use crate::address::Addresses;
+use crate::admission::{Admission, Bounds};
 use crate::detached::Detached;
 use crate::directory::DeviceDirectory;
 use crate::figures::SweepCause;
@@ -33,7 +33,7 @@ pub(crate) struct Inner {
     pub(crate) settings: Settings,
     pub(crate) settler: Settler,
     pub(crate) detached: Detached,
-    pub(crate) addresses: Addresses,
+    pub(crate) admission: Admission,
     /// Every connection.
     pub(crate) connections: TaskTracker,
     /// Cancelled when no connection may begin any more.
@@ -53,6 +53,12 @@ impl Broker {
         settings: Settings,
     ) -> Self {
         let mailbox: Arc<dyn AnyMailbox> = mailbox;
+        let admission = Admission::new(Bounds {
+            connections: settings.connections,
+            per_address: settings.connections_per_address,
+            opening: settings.connections_opening,
+            waiting: settings.connections_waiting,
+        });
         let broker = Self(Arc::new(Inner {
             hub,
             settler: Settler::new(Arc::clone(&mailbox)),
@@ -60,7 +66,7 @@ impl Broker {
             directory,
             settings,
             detached: Detached::default(),
-            addresses: Addresses::default(),
+            admission,
             connections: TaskTracker::new(),
             draining: CancellationToken::new(),
             workers: TaskTracker::new(),

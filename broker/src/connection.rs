@@ -10,6 +10,7 @@ mod pace;
 mod unlogged;
 mod wills;
 
+use crate::admission::Admitted;
 use crate::broker::Broker;
 use crate::delivery::Delivery;
 use crate::denial::{self, Denial};
@@ -49,6 +50,7 @@ pub(crate) struct Connection {
     /// What may still be read of it.
     allowance: Allowance,
     client: Option<Box<Client>>,
+    admitted: Admitted,
 }
 
 /// What is known once CONNECT was accepted.
@@ -102,7 +104,12 @@ enum Woken {
 }
 
 impl Connection {
-    pub(crate) fn new(broker: Broker, transport: Transport, kind: TransportKind) -> Self {
+    pub(crate) fn new(
+        broker: Broker,
+        transport: Transport,
+        kind: TransportKind,
+        admitted: Admitted,
+    ) -> Self {
         let settings = &broker.0.settings;
         let limits = Limits {
             window: settings.window,
@@ -120,6 +127,7 @@ impl Connection {
             kind,
             unanswered: false,
             client: None,
+            admitted,
         }
     }
 
@@ -481,6 +489,6 @@ mod tests {
         let future = size(Connection::run);
         let held = size_of::<Connection>() + size_of::<Client>() + size_of::<Inbox>();
         assert!(future <= 416, "{future}");
-        assert!(held <= 800, "{held}");
+        assert!(held <= 832, "{held}");
     }
 }

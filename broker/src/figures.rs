@@ -1,6 +1,7 @@
 //! The broker's numbers on `/metrics`. No label names a user, a device or a site.
 
-use crate::wire::ProtocolVersion;
+use crate::admission::Turned;
+use crate::wire::{ProtocolVersion, ReasonCode};
 use belfry_protocol::time::Timestamp;
 use metrics::{counter, gauge, histogram};
 
@@ -52,6 +53,34 @@ impl Drop for Connected {
     fn drop(&mut self) {
         self.gauge().decrement(1.0);
     }
+}
+
+/// Connections between their first byte and their CONNACK, and those in line before that.
+pub(crate) fn on_their_way_in(opening: usize, waiting: usize) {
+    gauge!("belfry_connections_opening").set(opening as f64);
+    gauge!("belfry_connections_waiting").set(waiting as f64);
+}
+
+/// A connection was not let in.
+pub(crate) fn turned_away(why: Turned) {
+    refused(match why {
+        Turned::Address => "address",
+        Turned::Full => "connections",
+        Turned::Busy => "busy",
+    });
+}
+
+/// A CONNECT was answered with this.
+pub(crate) fn connect_refused(reason: ReasonCode) {
+    refused(match reason {
+        ReasonCode::BadUserNameOrPassword | ReasonCode::NotAuthorized => "credentials",
+        ReasonCode::ServerUnavailable => "unavailable",
+        _ => "protocol",
+    });
+}
+
+fn refused(reason: &'static str) {
+    counter!("belfry_connections_refused_total", "reason" => reason).increment(1);
 }
 
 /// A first device has settled a notification.

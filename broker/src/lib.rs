@@ -1,7 +1,7 @@
 //! MQTT for devices: listeners, sessions and live delivery over the mailbox.
 //!
 //! ```text
-//! listener, upgrade ── transport (bytes) ── connection ── session (pure: packets)
+//! listener, upgrade ── admission ── transport (bytes) ── connection ── session (pure: packets)
 //!                                               │   └──── delivery (pure: what is owed next)
 //!                        hub ── inbox ──────────┘
 //! mailbox ── commit ── bus ──┘   └ a hint is only "look now": the mailbox is the truth
@@ -10,7 +10,7 @@
 //! The only crate that names rumqttd. It holds no notification that the mailbox does not, so losing
 //! this process loses nothing but connections.
 
-mod address;
+mod admission;
 mod broker;
 mod bus;
 mod connection;

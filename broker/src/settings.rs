@@ -19,10 +19,17 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// How long a session outlives its connection at most.
     pub session_expiry_max: Duration,
+    /// Connections in all.
+    pub connections: usize,
     /// Connections from one IPv4 address or IPv6 /64.
     pub connections_per_address: usize,
     /// Packets a second that one connection may send, acknowledgements of what it was sent apart.
     pub packets_per_second: u32,
+    /// Connections between their first byte and their CONNACK at a time, a quarter of them at most
+    /// from one address.
+    pub connections_opening: usize,
+    /// Connections that wait to be among those; beyond, they are told that the server is busy.
+    pub connections_waiting: usize,
     /// Private messages a second that one device may publish.
     pub private_publishes_per_second: u32,
     /// The longest a private message is kept.
@@ -45,8 +52,11 @@ impl Default for Settings {
             packet_bytes_max: 64 * 1024,
             connect_timeout: Duration::from_secs(5),
             session_expiry_max: Duration::from_secs(30 * 86_400),
+            connections: 16_384,
             connections_per_address: 1_000,
             packets_per_second: 100,
+            connections_opening: 1_024,
+            connections_waiting: 4_096,
             private_publishes_per_second: 20,
             ttl_max: Duration::from_secs(30 * 86_400),
             sweep_interval: Duration::from_secs(30),

@@ -3,8 +3,9 @@
 //! Takes the raw stream out of the HTTP server instead of a WebSocket library's, whose buffers cost
 //! each idle device more than all the rest of it.
 
+use crate::admission::Turned;
 use crate::broker::Broker;
-use crate::figures::TransportKind;
+use crate::figures::{self, TransportKind};
 use crate::transport::Framing;
 use crate::wire::websocket::{self, FrameDecoder};
 use axum::extract::{ConnectInfo, Request, State};
@@ -19,6 +20,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 const SUBPROTOCOL: &str = "mqtt";
 /// When a client that cannot be served now may come back, in seconds.
 const RETRY_SECS: &str = "5";
+
+const STOPPING: &str = "the server is stopping; connect again";
 
 /// The client's address as a request extension, where it is not the connection's own: behind a
 /// trusted proxy.
@@ -37,15 +40,21 @@ impl Broker {
 
 async fn upgrade(State(broker): State<Broker>, mut request: Request) -> Response {
     if broker.0.draining.is_cancelled() {
-        return Refused::busy("the server is stopping; connect again").into_response();
+        return Refused::busy(STOPPING).into_response();
     }
     let accept = match handshake(request.method(), request.headers()) {
         Ok(accept) => accept,
         Err(refused) => return refused.into_response(),
     };
-    let Some(counted) = broker.count(address(&request)) else {
-        return Refused::busy("this address has too many connections").into_response();
+    let mut admitted = match broker.admit(address(&request)) {
+        Ok(admitted) => admitted,
+        Err(why) => return turned_away(why).into_response(),
     };
+    match broker.0.draining.run_until_cancelled(admitted.turn()).await {
+        Some(Ok(())) => {}
+        Some(Err(why)) => return turned_away(why).into_response(),
+        None => return Refused::busy(STOPPING).into_response(),
+    }
     let upgraded = hyper::upgrade::on(&mut request);
     let connections = broker.0.connections.clone();
     connections.spawn(async move {
@@ -53,7 +62,7 @@ async fn upgrade(State(broker): State<Broker>, mut request: Request) -> Response
         if let Ok(upgraded) = upgraded.await {
             let stream = Box::new(TokioIo::new(upgraded));
             let framing = Framing::WebSocket(Box::new(FrameDecoder::new()));
-            broker.serve(stream, framing, TransportKind::WebSocket, counted);
+            broker.serve(stream, framing, TransportKind::WebSocket, admitted);
         }
     });
     let headers = [
@@ -66,6 +75,15 @@ async fn upgrade(State(broker): State<Broker>, mut request: Request) -> Response
         ),
     ];
     (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
+}
+
+fn turned_away(why: Turned) -> Refused {
+    figures::turned_away(why);
+    Refused::busy(match why {
+        Turned::Address => "this address has too many connections",
+        Turned::Full => "the server has all the connections it can; connect again later",
+        Turned::Busy => "many are connecting; connect again in a little while",
+    })
 }
 
 /// Why a request is not upgraded, and the header that says what would be.

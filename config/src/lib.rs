@@ -340,6 +340,22 @@ impl Config {
                 limits.connections_per_address as u64,
                 1,
             ),
+            (
+                "limits.connections",
+                limits.connections.unwrap_or(usize::MAX) as u64,
+                1,
+            ),
+            // A quarter of it is what one address may have.
+            (
+                "limits.connections_opening",
+                limits.connections_opening as u64,
+                4,
+            ),
+            (
+                "http.connections",
+                self.http.connections.unwrap_or(usize::MAX) as u64,
+                4,
+            ),
             ("limits.devices_per_user", limits.devices_per_user, 1),
             (
                 "limits.permissions_per_user",

@@ -56,6 +56,8 @@ section! {
     head_timeout: Duration = Duration::from_secs(10);
     /// How long a client that reads nothing may hold up an answer.
     write_timeout: Duration = Duration::from_secs(30);
+    /// Connections at a time, without those that became MQTT; if not set, an eighth of the open files.
+    connections: Option<usize> = None;
 }
 
 section! {
@@ -114,8 +116,16 @@ section! {
     mailbox_notifications: usize = 1_000;
     /// Posted body bytes owed in one mailbox.
     mailbox_bytes: Bytes = Bytes(4 * 1024 * 1024);
-    /// MQTT connections from one address, and as many HTTP connections.
+    /// MQTT connections in all; if not set, what the open files leave room for.
+    connections: Option<usize> = None;
+    /// MQTT connections from one address, and as many HTTP connections, of which it has a quarter of all
+    /// at most.
     connections_per_address: usize = 1_000;
+    /// MQTT connections between their first byte and their CONNACK at a time, a quarter of them at
+    /// most from one address.
+    connections_opening: usize = 1_024;
+    /// MQTT connections that wait to be among those; more are told that the server is busy.
+    connections_waiting: usize = 4_096;
     /// Devices of one user.
     devices_per_user: u64 = 20;
     /// Permissions of one user that are not revoked.

@@ -1,48 +1,72 @@
-//! How many HTTP connections one address has, so that one cannot take all there are.
+//! How many HTTP connections there are, and how many one address has of them.
 //!
-//! Those of trusted proxies are not counted: they are everybody's.
+//! When there are as many as there may be, new ones wait in the system's queue until one ends, which a
+//! silent one soon does. One address cannot bring that about: it has a quarter of them at most. Those
+//! of trusted proxies are not counted by address: they are everybody's.
 
+use super::Limits;
 use belfry_edge::{AddressKey, ClientAddress, TrustedProxies};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// The part of all connections that one address may have.
+const SHARE: usize = 4;
 
 /// The connections that there are, by IPv4 address or IPv6 /64.
 #[derive(Clone)]
 pub(super) struct Connections {
     counts: Arc<Mutex<HashMap<AddressKey, usize>>>,
-    max: usize,
+    room: Arc<Semaphore>,
+    per_address: usize,
     trusted: TrustedProxies,
 }
 
 /// One counted connection; dropping it ends the count.
-pub(super) struct Counted(Option<(Connections, AddressKey)>);
+pub(super) struct Counted {
+    address: Option<(Connections, AddressKey)>,
+    _room: OwnedSemaphorePermit,
+}
 
 impl Connections {
-    /// At most `max` from each address.
-    pub(super) fn new(max: usize, trusted: TrustedProxies) -> Self {
+    pub(super) fn new(limits: &Limits) -> Self {
+        let max = limits.connections.min(Semaphore::MAX_PERMITS);
         Self {
             counts: Arc::default(),
-            max,
-            trusted,
+            room: Arc::new(Semaphore::new(max)),
+            per_address: limits.connections_per_address.min((max / SHARE).max(1)),
+            trusted: limits.trusted_proxies.clone(),
         }
     }
 
+    /// Resolves when there is room for another one.
+    pub(super) async fn room(&self) -> OwnedSemaphorePermit {
+        let room = Arc::clone(&self.room).acquire_owned().await;
+        room.expect("nobody closes the semaphore")
+    }
+
     /// Counts one more, unless its address has too many.
-    pub(super) fn enter(&self, address: IpAddr) -> Option<Counted> {
+    pub(super) fn enter(&self, address: IpAddr, room: OwnedSemaphorePermit) -> Option<Counted> {
         let address = address.to_canonical();
         if self.trusted.0.iter().any(|range| range.contains(&address)) {
-            return Some(Counted(None));
+            return Some(Counted {
+                address: None,
+                _room: room,
+            });
         }
         let key = ClientAddress(address).key();
         let mut counts = self.counts();
         let count = counts.entry(key).or_default();
-        if *count >= self.max {
+        if *count >= self.per_address {
             return None;
         }
         *count += 1;
         drop(counts);
-        Some(Counted(Some((self.clone(), key))))
+        Some(Counted {
+            address: Some((self.clone(), key)),
+            _room: room,
+        })
     }
 
     fn counts(&self) -> MutexGuard<'_, HashMap<AddressKey, usize>> {
@@ -52,7 +76,7 @@ impl Connections {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let Some((connections, key)) = &self.0 else {
+        let Some((connections, key)) = &self.address else {
             return;
         };
         let mut counts = connections.counts();
@@ -68,21 +92,37 @@ impl Drop for Counted {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
-    #[test]
-    fn an_address_has_so_many_and_a_proxy_as_many_as_it_likes() {
-        let trusted = TrustedProxies(["10.0.0.0/8".parse().expect("a range")].into());
-        let connections = Connections::new(1, trusted);
-        let enter = |text: &str| connections.enter(text.parse().expect("an address"));
-        let first = enter("192.0.2.1");
-        assert!(first.is_some());
-        assert!(enter("::ffff:192.0.2.1").is_none());
-        assert!(enter("192.0.2.2").is_some());
-        let proxied = [enter("10.0.0.1"), enter("::ffff:10.0.0.1")];
-        assert!(proxied.iter().all(Option::is_some));
-        drop(first);
-        assert!(enter("192.0.2.1").is_some());
-        drop(proxied);
-        assert!(connections.counts().is_empty());
+    fn limits(connections: usize, connections_per_address: usize) -> Limits {
+        Limits {
+            head_timeout: Duration::ZERO,
+            write_timeout: Duration::ZERO,
+            connections,
+            connections_per_address,
+            trusted_proxies: TrustedProxies(["10.0.0.0/8".parse().expect("a range")].into()),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_has_so_many_and_a_proxy_as_many_as_it_likes() {
+        for (all, per_address) in [(100, 1), (7, 100)] {
+            let connections = Connections::new(&limits(all, per_address));
+            let enter = async |text: &str| {
+                let room = connections.room().await;
+                connections.enter(text.parse().expect("an address"), room)
+            };
+            let first = enter("192.0.2.1").await;
+            assert!(first.is_some());
+            assert!(enter("::ffff:192.0.2.1").await.is_none());
+            assert!(enter("192.0.2.2").await.is_some());
+            let proxied = [enter("10.0.0.1").await, enter("::ffff:10.0.0.1").await];
+            assert!(proxied.iter().all(Option::is_some));
+            drop(first);
+            assert!(enter("192.0.2.1").await.is_some());
+            drop(proxied);
+            assert!(connections.counts().is_empty());
+            assert_eq!(connections.room.available_permits(), all);
+        }
     }
 }

@@ -39,7 +39,7 @@ const fn figure(
     }
 }
 
-const FIGURES: [Figure; 13] = [
+const FIGURES: [Figure; 16] = [
     figure(
         "belfry_accepted_total",
         Kind::Counter,
@@ -95,6 +95,27 @@ const FIGURES: [Figure; 13] = [
         Unit::Count,
         &["transport", "version"],
         "Devices connected now: tcp, tls or websocket; MQTT 3.1.1 or 5.0",
+    ),
+    figure(
+        "belfry_connections_opening",
+        Kind::Gauge,
+        Unit::Count,
+        &[],
+        "MQTT connections between their first byte and their CONNACK",
+    ),
+    figure(
+        "belfry_connections_waiting",
+        Kind::Gauge,
+        Unit::Count,
+        &[],
+        "MQTT connections that wait until fewer are opening",
+    ),
+    figure(
+        "belfry_connections_refused_total",
+        Kind::Counter,
+        Unit::Count,
+        &["reason"],
+        "MQTT connections that were not let in",
     ),
     figure(
         "belfry_delivery_seconds",

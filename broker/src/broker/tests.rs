@@ -1,6 +1,7 @@
 //! The broker over the embedded mailbox, as a device sees it byte by byte.
 #![allow(clippy::unwrap_used)]
 
+mod admission;
 mod behind;
 mod counted;
 mod device;
@@ -282,6 +283,13 @@ impl Server {
         }
     }
 
+    /// Resolves when the server has so many connections.
+    async fn is_accepted(&self, connections: usize) {
+        while self.broker.0.admission.connections() != connections {
+            tokio::task::yield_now().await;
+        }
+    }
+
     async fn tcp(&self, version: u8) -> Device {
         Device::open(self.tcp, version, Via::Tcp).await
     }
@@ -289,9 +297,9 @@ impl Server {
     /// A device whose stream is in this process, so that time may stand still.
     fn beside(&self, version: u8) -> Device {
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
-        let counted = self.broker.count(Ipv4Addr::LOCALHOST.into()).unwrap();
+        let admitted = self.broker.admit(Ipv4Addr::LOCALHOST.into()).unwrap();
         let (framing, kind) = (Framing::Plain, TransportKind::Tcp);
-        self.broker.serve(Box::new(theirs), framing, kind, counted);
+        self.broker.serve(Box::new(theirs), framing, kind, admitted);
         Device::over(Box::new(ours), version, Via::Tcp)
     }
 
@@ -738,17 +746,4 @@ async fn a_device_that_takes_nothing_is_let_go() {
         one.ping().await;
     }
     assert_eq!(server.broker.online(user())[0].0, device(2));
-}
-
-#[tokio::test]
-async fn an_address_has_only_so_many_connections() {
-    let settings = Settings {
-        connections_per_address: 1,
-        ..Settings::default()
-    };
-    let server = Server::start(settings).await;
-    let mut one = server.tcp(4).await;
-    one.connect(1, true).await;
-    server.tcp(4).await.is_closed().await;
-    one.ping().await;
 }

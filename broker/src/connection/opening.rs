@@ -18,9 +18,13 @@ impl Connection {
     /// Opens the session, or says why not.
     pub(super) async fn open(&mut self, connect: Connect) -> Option<Ending> {
         match self.try_open(&connect).await {
-            // What does not take a CONNACK is told nothing more ([MQTT-3.14.0-1]).
-            Ok(()) => self.unanswered.then_some(Ending::Lost),
+            Ok(()) => {
+                self.admitted.opened();
+                // What does not take a CONNACK is told nothing more ([MQTT-3.14.0-1]).
+                self.unanswered.then_some(Ending::Lost)
+            }
             Err(denial) => {
+                crate::figures::connect_refused(denial.reason);
                 self.answer(ServerPacket::ConnAck(ConnAck {
                     session_present: false,
                     reason: denial.reason,

@@ -66,8 +66,9 @@ impl GaugeFn for Line {
         self.add(-value);
     }
 
-    fn set(&self, _: f64) {
-        unimplemented!("no gauge here is set");
+    fn set(&self, value: f64) {
+        let mut lines = self.ledger.0.lock().unwrap();
+        lines.insert(self.name.clone(), vec![value]);
     }
 }
 

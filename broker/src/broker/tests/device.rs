@@ -528,6 +528,10 @@ impl Packet {
         (self.kind(), id, if body.is_empty() { 0 } else { body[0] })
     }
 
+    pub(super) fn body(&self) -> &[u8] {
+        &self.body
+    }
+
     pub(super) fn connack_code(&self) -> u8 {
         assert_eq!(self.first, 0x20);
         self.body[1]
