@@ -6,8 +6,9 @@ use crate::directory::DeviceDirectory;
 use crate::figures::SweepCause;
 use crate::hub::Hub;
 use crate::inbox::CloseCause;
-use crate::mailbox::AnyMailbox;
+use crate::mailbox::{AnyMailbox, InTurn};
 use crate::notice::Notice;
+use crate::pages::Pages;
 use crate::presence::Presence;
 use crate::settings::Settings;
 use crate::settle::Settler;
@@ -34,6 +35,7 @@ pub(crate) struct Inner {
     pub(crate) settler: Settler,
     pub(crate) detached: Detached,
     pub(crate) admission: Admission,
+    pub(crate) pages: Pages,
     /// Every connection.
     pub(crate) connections: TaskTracker,
     /// Cancelled when no connection may begin any more.
@@ -52,7 +54,7 @@ impl Broker {
         directory: Arc<dyn DeviceDirectory>,
         settings: Settings,
     ) -> Self {
-        let mailbox: Arc<dyn AnyMailbox> = mailbox;
+        let mailbox: Arc<dyn AnyMailbox> = Arc::new(InTurn::new(mailbox));
         let admission = Admission::new(Bounds {
             connections: settings.connections,
             per_address: settings.connections_per_address,
@@ -67,6 +69,7 @@ impl Broker {
             settings,
             detached: Detached::default(),
             admission,
+            pages: Pages::default(),
             connections: TaskTracker::new(),
             draining: CancellationToken::new(),
             workers: TaskTracker::new(),

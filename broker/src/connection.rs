@@ -60,6 +60,8 @@ struct Client {
     registration: Registration,
     delivery: Delivery,
     kept: Kept,
+    /// Whether it has had everything once.
+    caught_up: bool,
     unlogged: unlogged::Unlogged,
     /// What it may still publish.
     publishes: Allowance,

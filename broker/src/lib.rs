@@ -26,6 +26,7 @@ mod inbox;
 mod listener;
 mod mailbox;
 mod notice;
+mod pages;
 pub mod presence;
 pub mod session;
 mod settings;

@@ -3,6 +3,8 @@
 use crate::directory::BoxFuture;
 use belfry_protocol::id::UserId;
 use belfry_store::mailbox::{Command, Entry, Mailbox, Outcome, Page, Refusal, Retained, Seq, View};
+use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 /// The part of [`Mailbox`] that the broker uses, with its futures boxed: an idle connection then
 /// holds a pointer where it would hold the largest of them.
@@ -20,9 +22,34 @@ pub(crate) trait AnyMailbox: Send + Sync + 'static {
     fn retained(&self, user: UserId) -> BoxFuture<'_, Result<Vec<Retained>, Refusal>>;
 }
 
-impl<M: Mailbox> AnyMailbox for M {
+/// Commands of connections that may be in the mailbox's queue: one batch of its writer. What else
+/// connections want waits here, in the order of its coming, so that thousands who come or go together
+/// neither fill that queue, which would refuse them, nor make a post wait for them all.
+const COMMANDS_MAX: u32 = 1_024;
+
+/// A mailbox that connections take turns at.
+pub(crate) struct InTurn<M> {
+    mailbox: Arc<M>,
+    turns: Semaphore,
+}
+
+impl<M: Mailbox> InTurn<M> {
+    pub(crate) fn new(mailbox: Arc<M>) -> Self {
+        Self {
+            mailbox,
+            turns: Semaphore::new(COMMANDS_MAX as usize),
+        }
+    }
+}
+
+impl<M: Mailbox> AnyMailbox for InTurn<M> {
     fn apply(&self, commands: Vec<Command>) -> BoxFuture<'_, Vec<Result<Outcome, Refusal>>> {
-        Box::pin(Mailbox::apply(self, commands))
+        Box::pin(async move {
+            let places = u32::try_from(commands.len()).unwrap_or(u32::MAX);
+            // An error would be that the semaphore was closed, which nobody does.
+            let _turn = self.turns.acquire_many(places.min(COMMANDS_MAX)).await;
+            Mailbox::apply(&*self.mailbox, commands).await
+        })
     }
 
     fn owed(
@@ -32,19 +59,19 @@ impl<M: Mailbox> AnyMailbox for M {
         after: Seq,
         limit: usize,
     ) -> BoxFuture<'_, Result<Page, Refusal>> {
-        Box::pin(Mailbox::owed(self, user, view, after, limit))
+        Box::pin(Mailbox::owed(&*self.mailbox, user, view, after, limit))
     }
 
     fn entries(&self, user: UserId, seqs: Vec<Seq>) -> BoxFuture<'_, Result<Vec<Entry>, Refusal>> {
-        Box::pin(Mailbox::entries(self, user, seqs))
+        Box::pin(Mailbox::entries(&*self.mailbox, user, seqs))
     }
 
     fn heads(&self, users: Vec<UserId>) -> BoxFuture<'_, Result<Vec<Seq>, Refusal>> {
-        Box::pin(Mailbox::heads(self, users))
+        Box::pin(Mailbox::heads(&*self.mailbox, users))
     }
 
     fn retained(&self, user: UserId) -> BoxFuture<'_, Result<Vec<Retained>, Refusal>> {
-        Box::pin(Mailbox::retained(self, user))
+        Box::pin(Mailbox::retained(&*self.mailbox, user))
     }
 }
 

@@ -77,6 +77,7 @@ impl Connection {
             user,
             device,
             registration,
+            caught_up: delivery.is_live(),
             delivery,
             kept,
             unlogged: unlogged::Unlogged::default(),

@@ -211,6 +211,7 @@ impl Connection {
 
     /// Reads and sends the next page. Whether there may be more.
     async fn deliver_page(&mut self) -> Result<bool, Refusal> {
+        let broker = self.broker.clone();
         let free = self.session.window_free();
         let situation = self.situation();
         let Some(client) = &mut self.client else {
@@ -219,6 +220,7 @@ impl Connection {
         if client.delivery.is_live() {
             return Ok(false);
         }
+        let _turn = broker.0.pages.turn(client.caught_up).await;
         let (view, after) = (client.delivery.view().clone(), client.delivery.position());
         let mailbox = &self.broker.0.mailbox;
         let page = mailbox.owed(client.user, view, after, free).await?;
@@ -237,8 +239,12 @@ impl Connection {
                 return Ok(true);
             }
         }
-        let delivery = self.client.as_mut().map(|client| &mut client.delivery);
-        Ok(delivery.is_some_and(|delivery| delivery.page_read(page.considered, page.head)))
+        let Some(client) = &mut self.client else {
+            return Ok(false);
+        };
+        let more = client.delivery.page_read(page.considered, page.head);
+        client.caught_up |= client.delivery.is_live();
+        Ok(more)
     }
 
     fn send_entry(&mut self, entry: &Entry) {
