@@ -85,7 +85,7 @@ async fn comes_after(goes: Goes) {
 }
 
 #[tokio::test]
-async fn wills_and_presence_outlive_kill_nine() {
+async fn wills_and_presence_outlive_a_kill() {
     comes_after(Goes::Killed).await;
 }
 
