@@ -20,6 +20,12 @@ fn with_few_connections() -> Setup {
     }
 }
 
+/// CONNECT of a device that there is not, in 3.1.1.
+fn unknown() -> Vec<u8> {
+    let body = [&text("MQTT")[..], &[4, 2, 0, 60], &text("x")].concat();
+    packet(0x10, &body)
+}
+
 #[tokio::test]
 async fn wrong_passwords_are_refused_one_by_one_however_many_come() {
     let server = TestServer::start();
@@ -85,7 +91,15 @@ async fn connections_beyond_an_addresss_share_are_closed_on_both_ports() {
         }
         for _ in 0..PER_ADDRESS {
             let mut stream = open_from_elsewhere(address).await;
-            assert_eq!(rest(&mut stream).await, b"", "one too many");
+            // Over MQTT who is turned away is told: Server unavailable (3.1.1 §3.2.2.3).
+            let told: &[u8] = if address == server.mqtt {
+                let sent = stream.write_all(&unknown()).await;
+                sent.expect("CONNECT is sent");
+                &[0x20, 2, 0, 3]
+            } else {
+                b""
+            };
+            assert_eq!(rest(&mut stream).await, told, "one too many");
         }
         bystander.is_unharmed(&server).await;
         // A place that is given back is there again.
@@ -96,8 +110,7 @@ async fn connections_beyond_an_addresss_share_are_closed_on_both_ports() {
                 let (asks, expected): (Vec<u8>, &[u8]) = if address == server.http {
                     (b"GET /healthz HTTP/1.0\r\n\r\n".to_vec(), b"HTTP/1.")
                 } else {
-                    let unknown = [&text("MQTT")[..], &[4, 2, 0, 60], &text("x")].concat();
-                    (packet(0x10, &unknown), &[0x20, 2, 0, 5])
+                    (unknown(), &[0x20, 2, 0, 5])
                 };
                 if stream.write_all(&asks).await.is_ok()
                     && rest(&mut stream).await.starts_with(expected)

@@ -5,7 +5,7 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use belfry_edge::{AddressKey, ApiError, ClientAddress, read_body};
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
 /// Bytes of a JSON body: an acknowledgement of a whole mailbox, twice over.
@@ -62,7 +62,7 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
             "the body is a JSON object, not an array",
         ));
     }
-    serde_json::from_slice::<IgnoredAny>(body).map_err(|error| {
+    serde_json::from_slice::<serde_json::Value>(body).map_err(|error| {
         let detail = format!("the body is not JSON: {error}");
         ApiError::malformed("body", detail)
     })?;

@@ -19,6 +19,9 @@ const READ_BYTES: usize = 8 * 1024;
 /// What waits to be written before nothing more is added: one page of the mailbox may be on top.
 pub(crate) const WRITE_BYTES_MAX: usize = 64 * 1024;
 
+/// Read of a client that was refused, so that what was said is not lost on the way.
+const DISCARDED_BYTES_MAX: usize = 512 * 1024;
+
 /// A connection's bytes.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
@@ -158,15 +161,21 @@ impl Transport {
         std::future::poll_fn(|context| Pin::new(&mut self.stream).poll_shutdown(context)).await
     }
 
-    /// Reads what still comes until the stream ends, and keeps none of it.
+    /// Reads what still comes until the stream ends, and keeps none of it. Not for ever: a socket holds
+    /// less than this on its way.
     pub(crate) async fn discard(&mut self) {
+        let mut left = DISCARDED_BYTES_MAX;
         let mut read = |context: &mut Context<'_>| {
             let mut scratch = [MaybeUninit::uninit(); READ_BYTES];
             let mut read = ReadBuf::uninit(&mut scratch);
             ready!(Pin::new(&mut self.stream).poll_read(context, &mut read))?;
             Poll::Ready(io::Result::Ok(read.filled().len()))
         };
-        while matches!(std::future::poll_fn(&mut read).await, Ok(1..)) {}
+        while let Ok(bytes @ 1..) = std::future::poll_fn(&mut read).await
+            && left > bytes
+        {
+            left -= bytes;
+        }
     }
 
     fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {

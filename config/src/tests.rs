@@ -180,6 +180,14 @@ fn the_example_file_has_every_key_and_says_its_default() {
             public_url: None,
             ..all.mqtt.clone()
         },
+        http: Http {
+            connections: None,
+            ..all.http.clone()
+        },
+        limits: Limits {
+            connections: None,
+            ..all.limits.clone()
+        },
         tls: Tls::default(),
         database: Database::default(),
         accounts: Accounts::default(),

@@ -6,7 +6,9 @@ use crate::denial;
 
 /// Resolves when what was published live before this is past, so that no later SUBSCRIBE meets it.
 async fn is_past(one: &mut Device) {
-    let mark = topic("x/mark");
+    // No other device's, which this one would hear of too.
+    static MARKS: AtomicUsize = AtomicUsize::new(0);
+    let mark = topic(&format!("x/mark/{}", MARKS.fetch_add(1, Ordering::SeqCst)));
     one.subscribe(&[(&mark, 0)], &[0]).await;
     one.publish(&mark, b"", 0, 0, false).await;
     while one.next().await.topic() != mark {}
