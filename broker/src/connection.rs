@@ -62,6 +62,8 @@ struct Client {
     kept: Kept,
     /// Whether it has had everything once.
     caught_up: bool,
+    /// Which connection of the session this is to the mailbox.
+    epoch: u64,
     unlogged: unlogged::Unlogged,
     /// What it may still publish.
     publishes: Allowance,
@@ -436,15 +438,22 @@ impl Connection {
         directory.note_seen(client.user, client.device, wall_clock());
         let expiry = Duration::from_secs(self.session.expiry_secs().into());
         if client.kept != Kept::Nothing {
-            let Client { user, device, .. } = client;
+            let Client {
+                user,
+                device,
+                epoch,
+                ..
+            } = client;
             self.broker.0.settler.flush_session(user, device).await;
             let close = Command::CloseSession {
                 user,
                 device,
+                epoch: Some(epoch),
                 expiry,
                 departure: ending.departure(),
             };
             match apply_one(&*self.broker.0.mailbox, close).await {
+                // A newer connection may have it by now.
                 Ok(_) | Err(Refusal::UnknownSession) => {}
                 Err(refusal) => {
                     tracing::warn!(device.id = %device, %refusal, "the end of a session was not kept");

@@ -6,6 +6,7 @@ mod behind;
 mod counted;
 mod device;
 mod filters;
+mod gate;
 mod held;
 mod options;
 mod paced;
@@ -25,9 +26,12 @@ use belfry_protocol::id::NotificationId;
 use belfry_protocol::push::{ContentEncoding, Urgency};
 use belfry_protocol::time::Timestamp;
 use belfry_store::mailbox::embedded::EmbeddedMailbox;
-use belfry_store::mailbox::{Accept, Command, CommitListener, MailboxLimits, Outcome, Seq};
+use belfry_store::mailbox::{
+    Accept, Command, CommitListener, MailboxLimits, Outcome, Seq, SessionRow,
+};
 use bytes::Bytes;
 use device::{Device, Packet, Via};
+use gate::Gate;
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Mutex;
@@ -80,6 +84,8 @@ struct Server {
     broker: Broker,
     directory: Arc<Everyone>,
     mailbox: Arc<EmbeddedMailbox>,
+    /// What the broker has of it.
+    gate: Arc<Gate>,
     tcp: SocketAddr,
     http: SocketAddr,
     stop: CancellationToken,
@@ -152,9 +158,10 @@ impl Server {
         let mailbox =
             EmbeddedMailbox::open(folder.path(), limits.clone(), Arc::new(clock), listener);
         let mailbox = Arc::new(mailbox.unwrap());
+        let gate = Arc::new(Gate::new(Arc::clone(&mailbox)));
         let directory = Arc::new(Everyone::default());
         let devices: Arc<dyn DeviceDirectory> = Arc::clone(&directory) as _;
-        let broker = Broker::start(hub, Arc::clone(&mailbox), devices, settings);
+        let broker = Broker::start(hub, Arc::clone(&gate), devices, settings);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let tcp = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
@@ -169,6 +176,7 @@ impl Server {
             broker,
             directory,
             mailbox,
+            gate,
             tcp,
             http,
             stop,
@@ -233,6 +241,20 @@ impl Server {
     async fn apply(&self, command: Command) -> Outcome {
         let mut answers = Mailbox::apply(&*self.mailbox, vec![command]).await;
         answers.pop().unwrap().unwrap()
+    }
+
+    /// The stored session of a device.
+    async fn row(&self, number: u8) -> Option<SessionRow> {
+        let nothing = Command::Subscribe {
+            user: user(),
+            device: device(number),
+            filters: Vec::new(),
+        };
+        let mut answers = Mailbox::apply(&*self.mailbox, vec![nothing]).await;
+        match answers.pop().unwrap() {
+            Ok(Outcome::Session { row, .. }) => Some(row),
+            _ => None,
+        }
     }
 
     fn envelope(number: u64, urgency: Urgency) -> Envelope {

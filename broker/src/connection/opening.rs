@@ -80,6 +80,7 @@ impl Connection {
             caught_up: delivery.is_live(),
             delivery,
             kept,
+            epoch: row.epoch,
             unlogged: unlogged::Unlogged::default(),
             publishes: Allowance::full(now),
             review: None,
@@ -149,6 +150,7 @@ impl Connection {
         let forget = Command::CloseSession {
             user,
             device,
+            epoch: None,
             expiry: Duration::ZERO,
             // Whatever an earlier connection left is due: its session ends here.
             departure: Departure::Unannounced,

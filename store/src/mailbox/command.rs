@@ -65,7 +65,7 @@ pub enum Command {
     /// Blocks or unblocks a user: accepts are refused with [`Refusal::Blocked`].
     BlockUser { user: UserId, blocked: bool },
     /// A session connects: a persistent one, or one with a will, which ends with its connection if
-    /// `expiry` is zero. Answers [`Outcome::Session`]. `clean` ends the old one, with its will; without
+    /// `expiry` is zero. Answers [`Outcome::Session`], whose row has the connection's epoch. `clean` ends the old one, with its will; without
     /// it, a will that was not due yet is forgotten.
     OpenSession {
         user: UserId,
@@ -93,11 +93,13 @@ pub enum Command {
         device: DeviceId,
         filters: Vec<Filter>,
     },
-    /// The connection ended; an `expiry` of zero ends the session too. Answers [`Outcome::Done`], also
-    /// where there is none.
+    /// The connection with this epoch ended, or, without one, whichever has the session; an `expiry` of
+    /// zero ends the session too. Answers [`Outcome::Done`], also where there is none, and refuses with
+    /// [`Refusal::UnknownSession`] where a later connection has it.
     CloseSession {
         user: UserId,
         device: DeviceId,
+        epoch: Option<u64>,
         expiry: Duration,
         departure: Departure,
     },

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// The version of everything in this file; a store of another one is refused at the start.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 
 /// A row that was written by something else, or damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -276,6 +276,7 @@ struct SessionOnDisk {
     away: bool,
     expiry_secs: u64,
     disconnected: Option<u64>,
+    epoch: u64,
 }
 
 pub(super) fn encode_session(row: &SessionRow) -> Vec<u8> {
@@ -302,6 +303,7 @@ pub(super) fn encode_session(row: &SessionRow) -> Vec<u8> {
         away: row.presence == Presence::Away,
         expiry_secs: row.expiry.as_secs(),
         disconnected: row.disconnected.map(Timestamp::as_millis),
+        epoch: row.epoch,
     })
 }
 
@@ -332,6 +334,7 @@ pub(super) fn decode_session(bytes: &[u8]) -> Result<SessionRow, Unreadable> {
         presence: presence_of(row.away),
         expiry: Duration::from_secs(row.expiry_secs),
         disconnected: row.disconnected.map(Timestamp::from_millis),
+        epoch: row.epoch,
     })
 }
 

@@ -49,6 +49,8 @@ pub struct SessionRow {
     pub expiry: Duration,
     /// When its connection ended; `None` while connected (or after a crash).
     pub disconnected: Option<Timestamp>,
+    /// Which connection has it, or had it last: a later one's is higher.
+    pub epoch: u64,
 }
 
 /// What one session, stored or not, is owed: the rule of the contract's *Delivery* paragraph.

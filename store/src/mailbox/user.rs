@@ -173,10 +173,15 @@ impl UserState {
             } => self.unsubscribe(device, &filters, now),
             Command::CloseSession {
                 device,
+                epoch,
                 expiry,
                 departure,
                 ..
             } => {
+                let row = self.sessions.get(&device);
+                if row.is_some_and(|row| epoch.is_some_and(|epoch| epoch < row.epoch)) {
+                    return Err(Refusal::UnknownSession);
+                }
                 let expiry = expiry.min(expiry_max);
                 self.close_session(user, device, expiry, departure, context);
                 Ok(Outcome::Done)

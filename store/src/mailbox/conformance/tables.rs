@@ -109,9 +109,8 @@ pub(in crate::mailbox) async fn what_expired_or_was_taken_back_is_owed_to_nobody
     assert_eq!(trial.history().await, [0; 0]);
 }
 
-pub(in crate::mailbox) async fn a_connected_session_outlives_what_memory_forgets<E: Engine>() {
-    let mut trial = Trial::<E>::with_device().await;
-    trial.pass(EXPIRY * 2);
+/// Has so many other users that what is in memory of this one goes.
+async fn forget_memory<E: Engine>(trial: &Trial<E>) {
     for number in 0..=255 {
         let user = UserId::from_bytes([number; 16]);
         let blocked = number % 2 == 0;
@@ -127,6 +126,12 @@ pub(in crate::mailbox) async fn a_connected_session_outlives_what_memory_forgets
         })
         .await
         .unwrap();
+}
+
+pub(in crate::mailbox) async fn a_connected_session_outlives_what_memory_forgets<E: Engine>() {
+    let mut trial = Trial::<E>::with_device().await;
+    trial.pass(EXPIRY * 2);
+    forget_memory(&trial).await;
     trial.post(1, None).await;
     assert_eq!(trial.owed(1).await, Some(vec![1]));
 }
@@ -412,4 +417,50 @@ pub(in crate::mailbox) async fn a_session_outlives_its_connection_as_long_as_all
             "{asked} after {passed}, reopened"
         );
     }
+}
+
+pub(in crate::mailbox) async fn the_end_of_an_older_connection_is_not_that_of_a_newer_one<
+    E: Engine,
+>() {
+    let trial = Trial::<E>::new(MailboxLimits::default()).await;
+    let open = async |trial: &Trial<E>, clean| {
+        let command = Command::OpenSession {
+            user: USER,
+            device: device(1),
+            clean,
+            expiry: EXPIRY,
+            will: None,
+        };
+        match trial.ask(command).await {
+            Ok(Outcome::Session { row, .. }) => Some(row.epoch),
+            other => panic!("not an answer about a session: {other:?}"),
+        }
+    };
+    let close = |epoch, expiry| Command::CloseSession {
+        user: USER,
+        device: device(1),
+        epoch,
+        expiry,
+        departure: Departure::Unannounced,
+    };
+    for clean in [false, true] {
+        let older = open(&trial, false).await;
+        let newer = open(&trial, clean).await;
+        for expiry in [EXPIRY, Duration::ZERO] {
+            let late = trial.ask(close(older, expiry)).await.err();
+            assert_eq!(late, Some(Refusal::UnknownSession));
+        }
+        trial.pass(EXPIRY * 2);
+        forget_memory(&trial).await;
+        assert!(trial.owed(1).await.is_some(), "it is connected");
+        trial.ask(close(newer, Duration::ZERO)).await.unwrap();
+        assert_eq!(trial.owed(1).await, None);
+    }
+    // Nor where that has another session.
+    let older = open(&trial, false).await;
+    trial.ask(close(None, Duration::ZERO)).await.unwrap();
+    trial.pass(Duration::from_millis(1));
+    open(&trial, false).await;
+    let late = trial.ask(close(older, EXPIRY)).await.err();
+    assert_eq!(late, Some(Refusal::UnknownSession));
 }

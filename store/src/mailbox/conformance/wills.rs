@@ -63,6 +63,7 @@ impl<E: Engine> Trial<E> {
         let command = Command::CloseSession {
             user: USER,
             device: device(number),
+            epoch: None,
             expiry,
             departure,
         };

@@ -19,6 +19,7 @@ impl UserState {
         will: Option<Will>,
         context: &Context<'_>,
     ) -> Outcome {
+        let epoch = self.sessions.get(&device).map(|row| row.epoch);
         // An earlier connection that never said that it ended has ended now.
         let row = self.sessions.get(&device);
         let row = row.filter(|row| row.disconnected.is_none());
@@ -39,6 +40,8 @@ impl UserState {
         });
         row.expiry = expiry;
         row.disconnected = None;
+        // The time, so that it is also above those of sessions that are forgotten.
+        row.epoch = epoch.map_or(0, |last| last + 1).max(context.now.as_millis());
         if old.as_ref() != Some(&row) {
             self.changes.sessions.insert(device);
         }
