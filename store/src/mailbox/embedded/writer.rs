@@ -14,7 +14,7 @@ use belfry_protocol::id::{DeviceId, UserId};
 use belfry_protocol::site::Origin;
 use belfry_protocol::time::Timestamp;
 use fjall::PersistMode;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -42,6 +42,13 @@ pub(super) enum Job {
     Stop,
 }
 
+/// What a batch does to a connection.
+enum Change {
+    Begun,
+    Ended(Timestamp),
+    Removed,
+}
+
 pub(super) struct Writer {
     shared: Arc<Shared>,
     disk: Option<Disk>,
@@ -54,9 +61,12 @@ pub(super) struct Writer {
     site_changes: Vec<(Origin, bool)>,
     batches: u64,
     /// A session without a time of disconnection lost its connection when this process began,
-    /// unless it is one of those that have connected since.
+    /// unless it is one of those that have connected since: they are here, with when they ended where
+    /// that could not be written.
     started: Timestamp,
-    connected: HashSet<(UserId, DeviceId)>,
+    connections: HashMap<(UserId, DeviceId), Option<Timestamp>>,
+    /// Changes of connections in this batch.
+    connection_changes: Vec<((UserId, DeviceId), Change)>,
     /// Users who had a will as this process began. If its connection was lost then, nothing else says
     /// that it is due.
     with_wills: Vec<UserId>,
@@ -84,7 +94,8 @@ impl Writer {
             site_changes: Vec::new(),
             batches: 0,
             started,
-            connected: HashSet::new(),
+            connections: HashMap::new(),
+            connection_changes: Vec::new(),
             with_wills,
             prune_cursor: None,
         };
@@ -198,13 +209,11 @@ impl Writer {
         self.load(user)?;
         let remembered = self.remembered(&command)?;
         let connection = match &command {
-            Command::OpenSession { device, .. } => Some((*device, true)),
-            Command::CloseSession { device, .. } | Command::RemoveDevice { device, .. } => {
-                Some((*device, false))
-            }
+            Command::OpenSession { device, .. } => Some((*device, Change::Begun)),
+            Command::CloseSession { device, .. } => Some((*device, Change::Ended(now))),
+            Command::RemoveDevice { device, .. } => Some((*device, Change::Removed)),
             _ => None,
         };
-        let erases = matches!(command, Command::EraseUser { .. });
         let context = Context {
             now,
             limits: &self.limits,
@@ -214,15 +223,8 @@ impl Writer {
         let state = self.users.get_mut(user).ok_or(Refusal::Unavailable)?;
         touched.push(user);
         let outcome = state.apply(user, command, &context)?;
-        match connection {
-            Some((device, true)) => {
-                self.connected.insert((user, device));
-            }
-            Some((device, false)) => {
-                self.connected.remove(&(user, device));
-            }
-            None if erases => self.connected.retain(|(theirs, _)| *theirs != user),
-            None => {}
+        if let Some((device, change)) = connection {
+            self.connection_changes.push(((user, device), change));
         }
         Ok(outcome)
     }
@@ -249,8 +251,9 @@ impl Writer {
         let mut state = disk
             .load(user, self.limits.history)
             .map_err(|error| unavailable(&error))?;
-        state.disconnect(self.started, |device| {
-            !self.connected.contains(&(user, device))
+        state.disconnect(|device| match self.connections.get(&(user, device)) {
+            Some(ended) => *ended,
+            None => Some(self.started),
         });
         self.users.insert(user, state);
         Ok(())
@@ -285,11 +288,15 @@ impl Writer {
         let mut batch = disk.database.batch().durability(Some(PersistMode::SyncAll));
         let mut commits = Vec::new();
         let (mut pushed_out, mut expired) = (0, 0);
+        let mut erased = Vec::new();
         for user in touched {
             if let Some(state) = self.users.get_mut(*user) {
                 let changes = std::mem::take(&mut state.changes);
                 if put(&mut batch, &disk, *user, state, &changes).is_err() {
                     return Err(self.give_up());
+                }
+                if changes.erased {
+                    erased.push(*user);
                 }
                 commits.extend(changes.commits);
                 pushed_out += u64::from(changes.pushed_out);
@@ -304,6 +311,7 @@ impl Writer {
             }
         }
         if batch.is_empty() {
+            self.note_connections(&erased);
             return Ok(commits);
         }
         let batches = self.batches + 1;
@@ -316,6 +324,7 @@ impl Writer {
         metrics::histogram!("belfry_commit_seconds").record(began.elapsed().as_secs_f64());
         self.batches = batches;
         self.shared.note_batches(batches);
+        self.note_connections(&erased);
         let taken_back = |commit: &&Commit| {
             matches!(
                 commit,
@@ -336,8 +345,27 @@ impl Writer {
     fn give_up(&mut self) -> Failed {
         self.users.clear();
         self.site_changes.clear();
+        for (connection, change) in std::mem::take(&mut self.connection_changes) {
+            // Who came was told that it could not be; who left has left, written or not.
+            if let Change::Ended(at) = change {
+                self.connections.insert(connection, Some(at));
+            }
+        }
         self.disk = None;
         Failed
+    }
+
+    /// The batch is written, and with it how its connections began and ended.
+    fn note_connections(&mut self, erased: &[UserId]) {
+        for (connection, change) in std::mem::take(&mut self.connection_changes) {
+            match change {
+                Change::Begun => self.connections.insert(connection, None),
+                Change::Ended(_) | Change::Removed => self.connections.remove(&connection),
+            };
+        }
+        for user in erased {
+            self.connections.retain(|(theirs, _), _| theirs != user);
+        }
     }
 
     /// Looks through up to `slice` users for what is over, and removes it.

@@ -129,14 +129,12 @@ impl UserState {
 
     /// Notes the end of connections that were lost without a word. It is written down, or each
     /// restart would give those sessions their whole time again.
-    pub(in crate::mailbox) fn disconnect(
-        &mut self,
-        at: Timestamp,
-        lost: impl Fn(DeviceId) -> bool,
-    ) {
+    pub(in crate::mailbox) fn disconnect(&mut self, lost: impl Fn(DeviceId) -> Option<Timestamp>) {
         let mut ends = Vec::new();
         for (device, row) in &mut self.sessions {
-            if row.disconnected.is_none() && lost(*device) {
+            if row.disconnected.is_none()
+                && let Some(at) = lost(*device)
+            {
                 row.disconnected = Some(at);
                 self.changes.sessions.insert(*device);
                 ends.push((*device, at.plus(row.expiry)));

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::mailbox::Departure;
 use belfry_protocol::id::{NotificationId, PermissionId};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 const USER: UserId = UserId::from_bytes([1; 16]);
 
@@ -86,4 +88,82 @@ fn what_was_not_written_is_forgotten_and_what_follows_holds() {
     let Failed = writer.give_up();
     let answers = ask(&mut writer, vec![block(true), accept()]);
     assert_eq!(answers[1].as_ref().err(), Some(&Refusal::Blocked));
+}
+
+const DEVICE: DeviceId = DeviceId::from_bytes([1; 16]);
+const EXPIRY: Duration = Duration::from_secs(3_600);
+
+/// A writer over this folder, at a time that can be set.
+fn writer_at(folder: &std::path::Path, now: &Arc<AtomicU64>) -> Writer {
+    let shared = Arc::new(Shared::open(folder).unwrap());
+    let now = Arc::clone(now);
+    let clock: Clock = Arc::new(move || Timestamp::from_millis(now.load(Ordering::SeqCst)));
+    Writer::new(shared, MailboxLimits::default(), clock, Box::new(|_| {})).unwrap()
+}
+
+fn open_session() -> Command {
+    Command::OpenSession {
+        user: USER,
+        device: DEVICE,
+        clean: false,
+        expiry: EXPIRY,
+        will: None,
+    }
+}
+
+/// Applies these, and then the write fails.
+fn fail(writer: &mut Writer, commands: Vec<Command>) {
+    let mut touched = Vec::new();
+    for command in commands {
+        writer.apply(command, &mut touched).unwrap();
+    }
+    let Failed = writer.give_up();
+}
+
+/// Whether the device has a session.
+fn has_session(writer: &mut Writer) -> bool {
+    let nothing = Command::Subscribe {
+        user: USER,
+        device: DEVICE,
+        filters: Vec::new(),
+    };
+    ask(writer, vec![nothing])[0].is_ok()
+}
+
+#[test]
+fn a_session_whose_end_was_not_written_has_its_time_from_then_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let now = Arc::new(AtomicU64::new(0));
+    let mut writer = writer_at(folder.path(), &now);
+    ask(&mut writer, vec![open_session()]);
+    // Two hours later, still connected, its connection ends and the write fails.
+    now.store(7_200_000, Ordering::SeqCst);
+    let (user, device, expiry) = (USER, DEVICE, EXPIRY);
+    let close = Command::CloseSession {
+        user,
+        device,
+        epoch: None,
+        expiry,
+        departure: Departure::InOrder,
+    };
+    fail(&mut writer, vec![close]);
+    for (later, stays) in [(3_599_999, true), (3_600_000, false)] {
+        now.store(7_200_000 + later, Ordering::SeqCst);
+        assert_eq!(has_session(&mut writer), stays, "{later}");
+    }
+}
+
+#[test]
+fn a_connection_whose_begin_was_not_written_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let now = Arc::new(AtomicU64::new(0));
+    ask(&mut writer_at(folder.path(), &now), vec![open_session()]);
+    // The process begins anew, so the connection is lost; the device comes back in vain.
+    now.store(1_000_000, Ordering::SeqCst);
+    let mut writer = writer_at(folder.path(), &now);
+    fail(&mut writer, vec![open_session()]);
+    for (later, stays) in [(3_599_999, true), (3_600_000, false)] {
+        now.store(1_000_000 + later, Ordering::SeqCst);
+        assert_eq!(has_session(&mut writer), stays, "{later}");
+    }
 }
