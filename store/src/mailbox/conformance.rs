@@ -277,6 +277,7 @@ macro_rules! holds_for {
             revoking_takes_all_of_it_and_stays
             what_expired_or_was_taken_back_is_owed_to_nobody
             a_permission_holds_a_quarter_at_most
+            what_is_owed_to_nobody_takes_no_room_from_what_is
             a_connected_session_outlives_what_memory_forgets
             what_a_forgotten_session_was_owed_is_history
             no_local_is_not_owed_the_publishers_own

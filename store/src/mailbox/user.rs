@@ -302,11 +302,7 @@ impl UserState {
         publisher: Option<DeviceId>,
         context: &Context<'_>,
     ) {
-        let owed = self
-            .sessions
-            .values()
-            .any(|row| row.owes(&entry.meta, context.now));
-        let done = (!owed).then_some(context.now);
+        let done = (!self.is_owed(&entry.meta, context.now)).then_some(context.now);
         let meta = Meta {
             entry: entry.meta.clone(),
             bytes,
@@ -323,6 +319,11 @@ impl UserState {
             entry,
             publisher,
         });
+    }
+
+    /// Whether a session is owed this entry now.
+    fn is_owed(&self, entry: &EntryMeta, now: Timestamp) -> bool {
+        self.sessions.values().any(|row| row.owes(entry, now))
     }
 
     fn remove(&mut self, seq: Seq) -> Option<Meta> {

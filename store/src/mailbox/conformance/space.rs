@@ -62,6 +62,31 @@ pub(in crate::mailbox) async fn a_full_mailbox_gives_up_the_oldest_and_says_so<E
     }
 }
 
+pub(in crate::mailbox) async fn what_is_owed_to_nobody_takes_no_room_from_what_is<E: Engine>() {
+    let mut trial = Trial::<E>::new(small()).await;
+    for number in 1..=5 {
+        trial.set_permission(number).await.unwrap();
+    }
+    for number in 1..=4 {
+        trial
+            .connect(1, &Filter::Notification(permission(number)))
+            .await;
+    }
+    for number in [1, 1, 2, 2, 3, 3, 4, 4] {
+        trial.post(number, None).await;
+    }
+    // The mailbox is full, and nobody wants the fifth's: they are history as they come.
+    let owed: Vec<u64> = (1..=8).collect();
+    for seq in 9..=30 {
+        let accepted = trial.post(5, None).await;
+        assert_eq!((accepted.seq, accepted.pushed_out), (Seq(seq), 0));
+        assert_eq!(trial.owed(1).await.unwrap(), owed);
+        let history = trial.history().await.split_off(8);
+        let kept = 9.max(seq - 7)..=seq;
+        assert_eq!(history, Vec::from_iter(kept), "bounded alike");
+    }
+}
+
 pub(in crate::mailbox) async fn a_permission_holds_a_quarter_at_most<E: Engine>() {
     let limits = MailboxLimits {
         notifications: 8,

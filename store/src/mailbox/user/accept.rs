@@ -87,7 +87,6 @@ impl UserState {
         let collapse = collapse.map(|key| key.as_str().to_owned());
         self.replace(user, envelope.permission, collapse.as_deref());
         let bytes = u32::try_from(envelope.body.len()).unwrap_or(u32::MAX);
-        let pushed_out = self.make_room(Some(envelope.permission), bytes, context);
         let seq = self.next_seq();
         let meta = EntryMeta {
             seq,
@@ -100,6 +99,12 @@ impl UserState {
             sent: envelope.sent,
             expires: envelope.expires,
             seen: false,
+        };
+        let pushed_out = if self.is_owed(&meta, context.now) {
+            self.make_room(Some(envelope.permission), bytes, context)
+        } else {
+            self.make_history_room(bytes, context);
+            0
         };
         let payload = Bytes::from(envelope.to_json(Some(seq.0)));
         let entry = Entry { meta, payload };

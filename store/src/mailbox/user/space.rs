@@ -8,9 +8,9 @@ use belfry_protocol::topic::PrivateTopic;
 use std::collections::{BTreeMap, VecDeque};
 
 impl UserState {
-    /// Makes room for one more entry: what is over and history go first, then the oldest of its own
-    /// permission where that holds its share, then the oldest of whichever permission holds most.
-    /// Gives the number of notifications that were still owed and went.
+    /// Makes room for one more entry that is owed: what is over and history go first, then the oldest
+    /// of its own permission where that holds its share, then the oldest of whichever permission holds
+    /// most. Gives the number of notifications that were still owed and went.
     pub(super) fn make_room(
         &mut self,
         permission: Option<PermissionId>,
@@ -71,6 +71,21 @@ impl UserState {
         }
         self.changes.pushed_out += pushed_out;
         pushed_out
+    }
+
+    /// Makes room for one more notification that is owed to nobody: nothing that is owed goes for it.
+    pub(super) fn make_history_room(&mut self, bytes: u32, context: &Context<'_>) {
+        self.remove_expired(context.now);
+        let history = self.metas.values();
+        let history = history.filter(|meta| meta.done.is_some() && meta.permission().is_some());
+        let mut history = Tally::of(history);
+        let limits = context.limits;
+        while history.over(limits.notifications.max(1) - 1, limits.bytes, bytes) {
+            let Some(seq) = history.seqs.pop_front() else {
+                break;
+            };
+            history.take(self.remove(seq));
+        }
     }
 
     /// Whether the private space has room for another message, or makes it: settled messages go
