@@ -284,6 +284,7 @@ macro_rules! holds_for {
             a_filter_lowered_to_at_most_once_leaves_nothing_owed
             delivered_is_settled_by_a_first_device
             an_acknowledgement_over_http_is_told_of
+            a_command_may_name_many_and_each_counts_once
             the_end_of_an_older_connection_is_not_that_of_a_newer_one
             nothing_of_an_erased_user_comes_back
             what_follows_a_revocation_in_its_batch_is_refused

@@ -18,7 +18,7 @@ use super::will::Will;
 use belfry_protocol::id::{DeviceId, NotificationId, PermissionId, UserId};
 use belfry_protocol::time::Timestamp;
 use belfry_protocol::topic::{Filter, PrivateTopic};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 /// How long an idempotency key is remembered.
@@ -332,12 +332,17 @@ impl UserState {
         Some(removed)
     }
 
-    fn seq_of(&self, id: NotificationId) -> Option<Seq> {
-        let wanted = |meta: &&Meta| matches!(meta.entry.content, Content::Notification { id: theirs, .. } if theirs == id);
-        self.metas
-            .values()
-            .rev()
-            .find(wanted)
-            .map(|meta| meta.entry.seq)
+    /// Where these notifications are, as far as they are. One look at the log for all of them: a
+    /// command names as many as a full mailbox holds.
+    fn seqs_of(&self, ids: &[NotificationId]) -> HashMap<NotificationId, Seq> {
+        let wanted: HashSet<NotificationId> = ids.iter().copied().collect();
+        let found = self.metas.values().filter_map(|meta| {
+            let id = match meta.entry.content {
+                Content::Notification { id, .. } => id,
+                Content::Private { .. } => return None,
+            };
+            wanted.contains(&id).then_some((id, meta.entry.seq))
+        });
+        found.collect()
     }
 }

@@ -209,6 +209,45 @@ pub(in crate::mailbox) async fn an_acknowledgement_over_http_is_told_of<E: Engin
     assert_eq!(settled, Some((Seq(2), vec![Seq(1)], 1)));
 }
 
+pub(in crate::mailbox) async fn a_command_may_name_many_and_each_counts_once<E: Engine>() {
+    let mut trial = Trial::<E>::with_device().await;
+    let mut ids = Vec::new();
+    for _ in 0..6 {
+        ids.push(trial.post(1, None).await.id);
+    }
+    let unknown = |number: u16| {
+        let mut bytes = [0xff; 16];
+        bytes[..2].copy_from_slice(&number.to_be_bytes());
+        NotificationId::from_bytes(bytes)
+    };
+    let named = |known: [usize; 3]| -> Vec<NotificationId> {
+        let known = known.map(|at| ids[at]);
+        (0..1_000).map(unknown).chain(known).collect()
+    };
+    trial.told().await;
+    let acknowledge = Command::Acknowledge {
+        user: USER,
+        device: device(1),
+        ids: named([4, 1, 4]),
+    };
+    trial.ask(acknowledge).await.unwrap();
+    assert_eq!(trial.owed(1).await.unwrap(), [1, 3, 4, 6]);
+    let seen = Command::Seen {
+        user: USER,
+        ids: named([5, 0, 5]),
+    };
+    trial.ask(seen).await.unwrap();
+    assert_eq!(trial.owed(1).await.unwrap(), [3, 4]);
+    let told = trial.told().await;
+    let told = told.iter().filter_map(|commit| match commit {
+        Commit::Acknowledged { accepted, .. } => Some((accepted.len(), Vec::new())),
+        Commit::Seen { ids, .. } => Some((0, ids.clone())),
+        _ => None,
+    });
+    let seen = vec![ids[5], ids[0]];
+    assert_eq!(Vec::from_iter(told), [(2, Vec::new()), (0, seen)]);
+}
+
 pub(in crate::mailbox) async fn nothing_of_an_erased_user_comes_back<E: Engine>() {
     let mut trial = Trial::<E>::with_device().await;
     trial.post(1, None).await;

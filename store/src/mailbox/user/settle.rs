@@ -85,7 +85,7 @@ impl UserState {
         ids: &[NotificationId],
         now: Timestamp,
     ) -> Result<Outcome, Refusal> {
-        let seqs: Vec<Seq> = ids.iter().filter_map(|id| self.seq_of(*id)).collect();
+        let seqs: Vec<Seq> = self.seqs_of(ids).into_values().collect();
         let accepted = self.settle_entries(device, &seqs, now)?;
         if let Some(row) = self.sessions.get(&device) {
             self.changes.commits.push(Commit::Acknowledged {
@@ -100,11 +100,11 @@ impl UserState {
     }
 
     pub(super) fn seen(&mut self, user: UserId, ids: &[NotificationId], now: Timestamp) -> Outcome {
+        let places = self.seqs_of(ids);
         let mut seen = Vec::new();
         for id in ids {
-            let Some(meta) = self.seq_of(*id).and_then(|seq| self.metas.get_mut(&seq)) else {
-                continue;
-            };
+            let meta = places.get(id).and_then(|seq| self.metas.get_mut(seq));
+            let Some(meta) = meta else { continue };
             if !meta.entry.seen {
                 meta.entry.seen = true;
                 meta.done.get_or_insert(now);
