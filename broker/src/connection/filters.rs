@@ -51,12 +51,21 @@ impl Connection {
                 }
             }
         }
-        if !granted.is_empty() && self.make(granted).await.is_err() {
+        let asked: Vec<Filter> = granted.iter().map(|(filter, _)| filter.clone()).collect();
+        let made = granted.is_empty() || self.make(granted).await.is_ok();
+        if !made {
             wants_retained.clear();
-            let Denial { reason, says } = denial::FILTERS_UNAVAILABLE;
-            for code in codes.iter_mut().filter(|code| (**code as u8) < 0x80) {
-                *code = reason;
-            }
+        }
+        let client = self.client.as_ref();
+        let grants = codes.iter_mut().filter(|code| (**code as u8) < 0x80);
+        for (code, filter) in grants.zip(&asked) {
+            let Denial { reason, says } = match client {
+                Some(client) if made && client.has(filter) => continue,
+                // Revoked, and the directory did not know yet.
+                _ if made => denial::PERMISSION,
+                _ => denial::FILTERS_UNAVAILABLE,
+            };
+            *code = reason;
             detail = Some(says);
         }
         self.answer(ServerPacket::SubAck(SubAck {

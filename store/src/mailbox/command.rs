@@ -81,7 +81,8 @@ pub enum Command {
         presence: Presence,
     },
     /// Adds or replaces filters of a persistent session. Answers [`Outcome::Session`]. Through one that
-    /// is lowered to QoS 0 nothing is owed any more.
+    /// is lowered to QoS 0 nothing is owed any more. One on exactly a permission that was revoked is
+    /// passed over.
     Subscribe {
         user: UserId,
         device: DeviceId,

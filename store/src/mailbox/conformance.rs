@@ -275,6 +275,7 @@ macro_rules! holds_for {
             the_newer_replaces_the_older_of_its_collapse_key
             a_repeat_has_the_first_answer
             revoking_takes_all_of_it_and_stays
+            a_revoked_permission_has_no_filter_again
             what_expired_or_was_taken_back_is_owed_to_nobody
             a_permission_holds_a_quarter_at_most
             what_is_owed_to_nobody_takes_no_room_from_what_is

@@ -1,6 +1,7 @@
 //! SUBSCRIBE and UNSUBSCRIBE, and how many filters there may be.
 
 use super::*;
+use belfry_protocol::topic::Filter;
 
 fn private(number: usize) -> String {
     topic(&format!("x/{number}"))
@@ -76,5 +77,23 @@ async fn a_packet_without_filters_breaks_the_protocol() {
         one.connect(1, true).await;
         one.send(vec![first, 2, 0, 9]).await;
         one.is_closed().await;
+    }
+}
+
+#[tokio::test]
+async fn the_mailbox_s_revocation_holds_before_the_directory_s() {
+    let server = Server::start(Settings::default()).await;
+    let (user, permission) = (user(), permission());
+    server.apply(Command::Revoke { user, permission }).await;
+    let (exact, all) = (topic(&format!("n/{permission}")), topic("n/#"));
+    for (version, refused) in [(4, 0x80), (5, 0x87)] {
+        let mut one = server.tcp(version).await;
+        one.connect(version, false).await;
+        // The directory still says that it is the user's.
+        one.subscribe(&[(&exact, 1), (&all, 1)], &[refused, 1])
+            .await;
+        let row = server.row(version).await.unwrap();
+        let filters: Vec<_> = row.filters.into_iter().map(|made| made.filter).collect();
+        assert_eq!(filters, [Filter::Notifications]);
     }
 }

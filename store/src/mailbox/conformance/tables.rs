@@ -86,6 +86,30 @@ pub(in crate::mailbox) async fn revoking_takes_all_of_it_and_stays<E: Engine>() 
     assert_eq!(trial.set_permission(1).await.err(), Some(Refusal::Revoked));
 }
 
+pub(in crate::mailbox) async fn a_revoked_permission_has_no_filter_again<E: Engine>() {
+    let trial = Trial::<E>::with_device().await;
+    let exact = Filter::Notification(permission(1));
+    trial.subscribe(1, &exact).await.unwrap();
+    let revoke = Command::Revoke {
+        user: USER,
+        permission: permission(1),
+    };
+    trial.ask(revoke).await.unwrap();
+    let subscribe = Command::Subscribe {
+        user: USER,
+        device: device(1),
+        filters: vec![
+            (exact, at_least_once(false)),
+            (Filter::Events, at_least_once(false)),
+        ],
+    };
+    let Ok(Outcome::Session { row, .. }) = trial.ask(subscribe).await else {
+        panic!("not an answer about a session");
+    };
+    let filters: Vec<Filter> = row.filters.into_iter().map(|made| made.filter).collect();
+    assert_eq!(filters, [Filter::Notifications, Filter::Events]);
+}
+
 pub(in crate::mailbox) async fn what_expired_or_was_taken_back_is_owed_to_nobody<E: Engine>() {
     let mut trial = Trial::<E>::with_device().await;
     let short = trial.accept(1, None, Duration::from_secs(10), 10);

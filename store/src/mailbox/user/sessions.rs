@@ -1,6 +1,6 @@
 //! Sessions coming, changing and going.
 
-use super::{Context, UserState};
+use super::{Context, PermissionRow, UserState};
 use crate::mailbox::command::{Outcome, Refusal};
 use crate::mailbox::session::{SessionRow, SubscribedFilter, SubscriptionOptions};
 use crate::mailbox::will::{Departure, Will};
@@ -61,6 +61,16 @@ impl UserState {
     ) -> Result<Outcome, Refusal> {
         let head = self.head;
         let mut lowered = false;
+        let revoked = |filter: &Filter| match filter {
+            Filter::Notification(permission) => {
+                self.permissions.get(permission) == Some(&PermissionRow::Revoked)
+            }
+            _ => false,
+        };
+        let filters: Vec<_> = filters
+            .iter()
+            .filter(|(filter, _)| !revoked(filter))
+            .collect();
         let outcome = self.change_session(device, |row| {
             for (filter, options) in filters {
                 let known = row
