@@ -2,7 +2,7 @@
 
 use super::entry::{Content, EntryMeta, Seq};
 use super::session::{SessionRow, SubscribedFilter, SubscriptionOptions};
-use super::user::{IdempotencyKey, Meta, PermissionRow};
+use super::user::{Meta, PermissionRow};
 use super::will::{LastWord, Will};
 use belfry_protocol::id::{DeviceId, NotificationId, PermissionId, UserId};
 use belfry_protocol::presence::Presence;
@@ -87,14 +87,16 @@ pub(super) fn idempotency_key(
     bytes
 }
 
-/// The permission and the key's hash of an [`idempotency_key`].
-pub(super) fn idempotency_of(key: &[u8]) -> Result<IdempotencyKey, Unreadable> {
-    let (permission, hash) = key
-        .get(16..)
-        .and_then(|key| key.split_at_checked(16))
-        .ok_or(Unreadable)?;
-    let permission = PermissionId::try_from(permission).map_err(|_| Unreadable)?;
-    Ok((permission, hash.try_into().map_err(|_| Unreadable)?))
+/// `until ‖ user ‖ permission ‖ key`, so that what is over comes first.
+pub(super) fn idempotency_end(until: u64, key: &[u8]) -> Vec<u8> {
+    let mut bytes = until.to_be_bytes().to_vec();
+    bytes.extend_from_slice(key);
+    bytes
+}
+
+/// The [`idempotency_key`] of an [`idempotency_end`].
+pub(super) fn idempotency_of(end: &[u8]) -> Result<&[u8], Unreadable> {
+    end.get(8..).ok_or(Unreadable)
 }
 
 /// A retained message.

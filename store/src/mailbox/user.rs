@@ -63,8 +63,6 @@ pub(super) struct Changes {
     pub(super) permissions: BTreeSet<PermissionId>,
     pub(super) retained: BTreeMap<PrivateTopic, RetainedWrite>,
     pub(super) idempotency: HashMap<IdempotencyKey, IdempotencyRow>,
-    /// Idempotency keys that are over.
-    pub(super) forgotten: Vec<IdempotencyKey>,
     pub(super) commits: Vec<Commit>,
     pub(super) erased: bool,
     /// Notifications that were still owed and went for want of room.

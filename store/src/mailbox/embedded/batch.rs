@@ -2,7 +2,7 @@
 
 use super::disk::{Disk, ReadError};
 use crate::mailbox::entry::Content;
-use crate::mailbox::rows::{self, BodyRow, HeadRow, RetainedRow};
+use crate::mailbox::rows::{self, BodyRow, HeadRow, IdempotencyRow, RetainedRow};
 use crate::mailbox::user::{Changes, UserState};
 use belfry_protocol::id::UserId;
 use belfry_protocol::time::Timestamp;
@@ -48,16 +48,11 @@ pub(super) fn put(
         }
     }
     put_retained(batch, disk, user, changes);
-    for (permission, key) in &changes.forgotten {
-        let key = rows::idempotency_key(user, *permission, key);
-        batch.remove(&disk.idempotency, key);
-    }
     for ((permission, key), row) in &changes.idempotency {
-        batch.insert(
-            &disk.idempotency,
-            rows::idempotency_key(user, *permission, key),
-            rows::encode(row),
-        );
+        let key = rows::idempotency_key(user, *permission, key);
+        let end = rows::idempotency_end(row.until, &key);
+        batch.insert(&disk.idempotency_ends, end, Vec::new());
+        batch.insert(&disk.idempotency, key, rows::encode(row));
     }
     if changes.head {
         let due = state.due.map_or(u64::MAX, Timestamp::as_millis);
@@ -83,6 +78,14 @@ fn erase(batch: &mut OwnedWriteBatch, disk: &Disk, user: UserId) -> Result<(), R
         &disk.retained,
         &disk.idempotency,
     ];
+    for row in disk.idempotency.prefix(user.as_bytes()) {
+        let (key, value) = row.into_inner()?;
+        let row: IdempotencyRow = rows::decode(&value)?;
+        batch.remove(
+            &disk.idempotency_ends,
+            rows::idempotency_end(row.until, &key),
+        );
+    }
     for space in spaces {
         for row in space.prefix(user.as_bytes()) {
             batch.remove(space, row.key()?);

@@ -51,6 +51,8 @@ pub(super) struct Disk {
     pub(super) permissions: Keyspace,
     pub(super) retained: Keyspace,
     pub(super) idempotency: Keyspace,
+    /// The keys of [`Self::idempotency`] by when they are over.
+    pub(super) idempotency_ends: Keyspace,
     pub(super) blocked_sites: Keyspace,
     /// Users who are gone for ever.
     pub(super) erased: Keyspace,
@@ -85,6 +87,7 @@ impl Disk {
             permissions: keyspace("permissions")?,
             retained: keyspace("retained")?,
             idempotency: keyspace("idempotency")?,
+            idempotency_ends: keyspace("idempotency_ends")?,
             blocked_sites: keyspace("blocked_sites")?,
             erased: keyspace("erased")?,
             database: database.clone(),

@@ -1,8 +1,7 @@
-//! Whose mailbox has something that is to go.
+//! What is to go: whose mailbox has something of it, and which idempotency keys are over.
 
 use super::disk::{Disk, ReadError};
 use crate::mailbox::rows::{self, HeadRow, IdempotencyRow};
-use crate::mailbox::user::IdempotencyKey;
 use belfry_protocol::id::UserId;
 use belfry_protocol::time::Timestamp;
 
@@ -36,22 +35,21 @@ pub(super) fn due_users(
     Ok((due, None))
 }
 
-/// A user's idempotency keys that are over, and when the next one is.
+/// Up to `limit` rows of [`Disk::idempotency_ends`] whose time is over, each with whether its key is
+/// too: it may have been used again since. In the order of their time, so that however many keys there
+/// are, only those that go are looked at.
 pub(super) fn idempotency_over(
     disk: &Disk,
-    user: UserId,
     now: Timestamp,
-) -> Result<(Vec<IdempotencyKey>, Option<Timestamp>), ReadError> {
-    let mut over = Vec::new();
-    let mut next = None;
-    for row in disk.idempotency.prefix(user.as_bytes()) {
-        let (key, value) = row.into_inner()?;
-        let row: IdempotencyRow = rows::decode(&value)?;
-        if row.until <= now.as_millis() {
-            over.push(rows::idempotency_of(&key)?);
-        } else if next.is_none_or(|next| row.until < next) {
-            next = Some(row.until);
-        }
-    }
-    Ok((over, next.map(Timestamp::from_millis)))
+    limit: usize,
+) -> Result<Vec<(Vec<u8>, bool)>, ReadError> {
+    let over = ..rows::idempotency_end(now.as_millis().saturating_add(1), &[]);
+    let ends = disk.idempotency_ends.range(over).take(limit);
+    ends.map(|row| {
+        let end = row.key()?.to_vec();
+        let row = disk.idempotency.get(rows::idempotency_of(&end)?)?;
+        let row: Option<IdempotencyRow> = row.map(|row| rows::decode(&row)).transpose()?;
+        Ok((end, row.is_some_and(|row| row.until <= now.as_millis())))
+    })
+    .collect()
 }

@@ -26,6 +26,9 @@ const BATCH_MAX: usize = 1_024;
 const PRUNE_EVERY: Duration = Duration::from_secs(1);
 /// Head rows looked at in one slice, so that pruning never holds up a post for long.
 const PRUNE_SLICE: usize = 4_096;
+/// Idempotency keys forgotten with one slice. Where more are used in each second of a day, they stay
+/// longer.
+const FORGET_SLICE: usize = 8_192;
 
 type Answer = Vec<Result<Outcome, Refusal>>;
 
@@ -59,6 +62,8 @@ pub(super) struct Writer {
     blocked_sites: HashSet<Origin>,
     /// Changes of blocked sites in this batch.
     site_changes: Vec<(Origin, bool)>,
+    /// Idempotency keys to forget with the next batch, as [`idempotency_over`] gives them.
+    forgotten: Vec<(Vec<u8>, bool)>,
     batches: u64,
     /// A session without a time of disconnection lost its connection when this process began,
     /// unless it is one of those that have connected since: they are here, with when they ended where
@@ -92,6 +97,7 @@ impl Writer {
             users: Cache::default(),
             blocked_sites: HashSet::new(),
             site_changes: Vec::new(),
+            forgotten: Vec::new(),
             batches: 0,
             started,
             connections: HashMap::new(),
@@ -126,7 +132,7 @@ impl Writer {
                     }
                     Job::Prune { answer } => {
                         self.commit(std::mem::take(&mut batch));
-                        self.prune(usize::MAX);
+                        self.prune(usize::MAX, usize::MAX);
                         let _ = answer.send(());
                     }
                     Job::Stop => {
@@ -143,7 +149,7 @@ impl Writer {
                 return;
             }
             if Instant::now() >= prune_at {
-                self.prune(PRUNE_SLICE);
+                self.prune(PRUNE_SLICE, FORGET_SLICE);
                 prune_at = Instant::now() + PRUNE_EVERY;
             }
         }
@@ -310,6 +316,12 @@ impl Writer {
                 batch.remove(&disk.blocked_sites, site.as_str());
             }
         }
+        for (end, over) in std::mem::take(&mut self.forgotten) {
+            if over && let Ok(key) = rows::idempotency_of(&end) {
+                batch.remove(&disk.idempotency, key.to_vec());
+            }
+            batch.remove(&disk.idempotency_ends, end);
+        }
         if batch.is_empty() {
             self.note_connections(&erased);
             return Ok(commits);
@@ -345,6 +357,7 @@ impl Writer {
     fn give_up(&mut self) -> Failed {
         self.users.clear();
         self.site_changes.clear();
+        self.forgotten.clear();
         for (connection, change) in std::mem::take(&mut self.connection_changes) {
             // Who came was told that it could not be; who left has left, written or not.
             if let Change::Ended(at) = change {
@@ -368,8 +381,9 @@ impl Writer {
         }
     }
 
-    /// Looks through up to `slice` users for what is over, and removes it.
-    fn prune(&mut self, slice: usize) {
+    /// Looks through up to `slice` users for what is over, and removes it, with up to `keys`
+    /// idempotency keys.
+    fn prune(&mut self, slice: usize, keys: usize) {
         let now = (self.clock)();
         let Ok(disk) = self.disk() else { return };
         let due = match due_users(&disk, self.prune_cursor, slice, now) {
@@ -388,10 +402,6 @@ impl Writer {
         let mut pruned = Vec::new();
         for user in &users {
             let user = *user;
-            let Ok((forgotten, idempotency_due)) = idempotency_over(&disk, user, now) else {
-                tracing::error!("cannot look for old idempotency keys");
-                break;
-            };
             if self.load(user).is_err() {
                 break;
             }
@@ -402,12 +412,15 @@ impl Writer {
                     site_blocked: false,
                     remembered: None,
                 };
-                state.changes.forgotten.extend(forgotten);
-                state.prune(user, &context, idempotency_due);
+                state.prune(user, &context);
                 pruned.push(user);
             }
         }
-        if pruned.is_empty() {
+        match idempotency_over(&disk, now, keys) {
+            Ok(over) => self.forgotten = over,
+            Err(error) => tracing::error!(%error, "cannot look for old idempotency keys"),
+        }
+        if pruned.is_empty() && self.forgotten.is_empty() {
             return;
         }
         let all = pruned.len() == users.len();

@@ -71,7 +71,6 @@ impl UserState {
             self.changes
                 .idempotency
                 .insert((envelope.permission, idempotency.key), row);
-            self.due_at(until);
         }
         Ok(Outcome::Accepted(accepted))
     }

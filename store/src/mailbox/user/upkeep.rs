@@ -8,14 +8,8 @@ use belfry_protocol::topic::PrivateTopic;
 
 impl UserState {
     /// Removes what is over: expired entries, sessions and retained messages, and old history; wills
-    /// that are due are published. `idempotency_due` is when the next of the user's idempotency keys is
-    /// to be forgotten.
-    pub(in crate::mailbox) fn prune(
-        &mut self,
-        user: UserId,
-        context: &Context<'_>,
-        idempotency_due: Option<Timestamp>,
-    ) {
+    /// that are due are published.
+    pub(in crate::mailbox) fn prune(&mut self, user: UserId, context: &Context<'_>) {
         let now = context.now;
         self.lapse(user, context);
         self.remove_expired(now);
@@ -42,7 +36,7 @@ impl UserState {
         let wills = self.wills.keys();
         let wills = wills.filter_map(|device| self.will_due(*device));
         let dues = entries.chain(sessions).chain(retained).chain(wills);
-        self.due = dues.chain(idempotency_due).min();
+        self.due = dues.min();
         self.changes.head = true;
     }
 
