@@ -11,7 +11,7 @@ use belfry_protocol::id::{DeviceId, PermissionId};
 use belfry_protocol::time::Timestamp;
 use belfry_protocol::topic::{Filter, Topic};
 use belfry_store::mailbox::{EntryMeta, Seq, SubscribedFilter, View};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
 /// Entries that the away rule may hold back for one session. A mailbox owes no more than some
@@ -51,6 +51,9 @@ pub(crate) struct Delivery {
     position: Seq,
     head: Seq,
     held: BTreeMap<Seq, Timestamp>,
+    /// Settled beyond what was considered: entries that were on their way on an earlier connection and
+    /// went out again before anything was read, so no more than a window. Boxed, since few ever have any.
+    ahead: Option<Box<BTreeSet<Seq>>>,
     rule: ReleaseRule,
 }
 
@@ -66,6 +69,7 @@ impl Delivery {
             position,
             head: head.max(position),
             held: BTreeMap::new(),
+            ahead: None,
             rule,
         }
     }
@@ -124,7 +128,7 @@ impl Delivery {
             return Verdict::Behind;
         }
         self.position = meta.seq;
-        if !self.view.owes(meta, now) {
+        if !self.owes(meta, now) {
             let once = self.at_most_once(&meta.topic(), publisher_is_self);
             return if once && meta.expires > now && !meta.seen {
                 self.unless_held(meta.into(), situation, now)
@@ -147,7 +151,7 @@ impl Delivery {
         now: Timestamp,
     ) -> Verdict {
         self.position = self.position.max(meta.seq);
-        if self.view.owes(meta, now) {
+        if self.owes(meta, now) {
             self.verdict(meta, sent, situation, now)
         } else {
             Verdict::PassOver
@@ -210,6 +214,11 @@ impl Delivery {
             self.view.holes.retain(|hole| *hole != seq);
             return;
         }
+        if seq > self.position {
+            // What lies between was not looked at, and may have to wait.
+            self.ahead.get_or_insert_default().insert(seq);
+            return;
+        }
         let between = self.view.acked.0.saturating_add(1)..seq.0;
         let held = self.held.keys().copied();
         let left = unsettled.chain(held).filter(|seq| between.contains(&seq.0));
@@ -217,11 +226,16 @@ impl Delivery {
         self.view.holes.sort_unstable();
         self.view.holes.dedup();
         self.view.acked = seq;
+        if let Some(ahead) = &mut self.ahead {
+            ahead.retain(|settled| *settled > seq);
+        }
+        self.ahead = self.ahead.take().filter(|ahead| !ahead.is_empty());
     }
 
     /// Whether the session is owed this no more, by an acknowledgement of whichever way.
     pub(crate) fn has_settled(&self, seq: Seq) -> bool {
-        seq <= self.view.acked && self.view.holes.binary_search(&seq).is_err()
+        let by_view = seq <= self.view.acked && self.view.holes.binary_search(&seq).is_err();
+        by_view || self.is_ahead(seq)
     }
 
     /// Takes over what the mailbox has as settled. What this connection settled may not be there yet,
@@ -281,6 +295,15 @@ impl Delivery {
     pub(crate) fn retain_as_published(&self, topic: &Topic) -> bool {
         self.matching(topic, false)
             .any(|filter| filter.options.retain_as_published)
+    }
+
+    fn owes(&self, meta: &EntryMeta, now: Timestamp) -> bool {
+        self.view.owes(meta, now) && !self.is_ahead(meta.seq)
+    }
+
+    fn is_ahead(&self, seq: Seq) -> bool {
+        let ahead = self.ahead.as_ref();
+        ahead.is_some_and(|ahead| ahead.contains(&seq))
     }
 
     fn verdict(

@@ -215,6 +215,7 @@ fn it_attaches_below_the_first_hole() {
 fn settling_out_of_order_leaves_holes_that_later_ones_fill() {
     let mut delivery = delivery(crate::presence::release);
     let in_flight = |seqs: &'static [u64]| seqs.iter().copied().map(Seq);
+    delivery.page_read(Seq(5), Seq(5));
     delivery.settle(Seq(3), in_flight(&[1, 2, 5]));
     assert_eq!(delivery.view().acked, Seq(3));
     assert_eq!(delivery.view().holes, [Seq(1), Seq(2)]);
@@ -225,6 +226,32 @@ fn settling_out_of_order_leaves_holes_that_later_ones_fill() {
     delivery.settle(Seq(2), in_flight(&[]));
     assert_eq!(delivery.view().holes, []);
     assert_eq!(delivery.view().acked, Seq(5));
+}
+
+#[test]
+fn what_is_settled_before_it_is_read_settles_nothing_else() {
+    let mut delivery = delivery(hold_while_away);
+    delivery.reached(Seq(4));
+    // On their way since an earlier connection, and acknowledged as 2 waited for the window.
+    delivery.settle(Seq(3), std::iter::once(Seq(1)));
+    delivery.settle(Seq(1), std::iter::empty());
+    assert!(delivery.has_settled(Seq(1)) && delivery.has_settled(Seq(3)));
+    assert_eq!(delivery.view().acked, Seq(0));
+    let verdicts = (1..=4).map(|seq| delivery.read(&meta(seq), none, AWAY, NOW));
+    let expected = [
+        Verdict::PassOver,
+        Verdict::Wait,
+        Verdict::PassOver,
+        Verdict::Wait,
+    ];
+    assert_eq!(Vec::from_iter(verdicts), expected);
+    assert_eq!(delivery.reconsider(&meta(4), HERE, NOW), Verdict::Send);
+    delivery.settle(Seq(4), std::iter::empty());
+    assert_eq!(
+        (delivery.view().acked, &*delivery.view().holes),
+        (Seq(4), &[Seq(2)][..])
+    );
+    assert!(delivery.ahead.is_none(), "the view has it all");
 }
 
 #[test]

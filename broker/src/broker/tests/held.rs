@@ -1,5 +1,6 @@
 //! What waits for a live session: held while nobody is there, and gone once another way settled it.
 
+use super::device::Connect;
 use super::*;
 
 #[tokio::test]
@@ -130,4 +131,41 @@ async fn what_was_acknowledged_over_http_is_not_sent_any_more() {
     gets(&mut one, 3).await;
     one.publish(&presence, b"active", 1, 2, false).await;
     assert_eq!(one.next().await.ack(), (4, 2, 0), "and nothing else");
+}
+
+#[tokio::test]
+async fn one_that_is_held_below_what_was_on_its_way_is_not_forgotten() {
+    let settings = Settings {
+        release: hold_normal_while_away,
+        ..Settings::default()
+    };
+    let server = Server::start(settings).await;
+    let connect = Connect {
+        // Receive Maximum.
+        properties: &[0x21, 0, 2],
+        ..Connect::new(1)
+    };
+    let mut one = server.tcp(5).await;
+    one.connect_as(&connect).await;
+    one.subscribe(&[(&topic("n/#"), 1)], &[1]).await;
+    let presence = topic(&format!("d/{}/presence", device(1)));
+    one.publish(&presence, b"away", 1, 1, false).await;
+    assert_eq!(one.next().await.ack(), (4, 1, 0));
+    for (number, urgency) in [(1, Urgency::High), (2, Urgency::Normal), (3, Urgency::High)] {
+        server.post_as(number, urgency).await;
+    }
+    gets(&mut one, 1).await;
+    gets(&mut one, 3).await;
+    one.disconnect().await;
+    // The window is full again before anything is read.
+    let mut one = server.tcp(5).await;
+    assert!(one.connect_as(&connect).await);
+    let first = gets(&mut one, 1).await;
+    let third = gets(&mut one, 3).await;
+    one.puback(third).await;
+    one.puback(first).await;
+    one.ping().await;
+    one.publish(&presence, b"active", 0, 0, false).await;
+    gets(&mut one, 2).await;
+    one.ping().await;
 }
