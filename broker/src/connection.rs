@@ -17,7 +17,6 @@ use crate::denial::{self, Denial};
 use crate::figures::{Connected, TransportKind};
 use crate::hub::Registration;
 use crate::inbox::{CloseCause, Inbox};
-use crate::mailbox::apply_one;
 use crate::session::{Action, Ending, InFlight, Limits, Session};
 use crate::transport::{Progress, Transport, WRITE_BYTES_MAX};
 use crate::wire::{
@@ -26,7 +25,7 @@ use crate::wire::{
 };
 use belfry_protocol::id::{DeviceId, UserId};
 use belfry_protocol::time::Timestamp;
-use belfry_store::mailbox::{Command, Refusal, Seq};
+use belfry_store::mailbox::{Command, Seq};
 use pace::{Allowance, PACKETS_PER_TURN, READS_PER_TURN, cost};
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -452,13 +451,8 @@ impl Connection {
                 expiry,
                 departure: ending.departure(),
             };
-            match apply_one(&*self.broker.0.mailbox, close).await {
-                // A newer connection may have it by now.
-                Ok(_) | Err(Refusal::UnknownSession) => {}
-                Err(refusal) => {
-                    tracing::warn!(device.id = %device, %refusal, "the end of a session was not kept");
-                }
-            }
+            let settler = &self.broker.0.settler;
+            settler.end_session(user, device, close).await;
             let in_flight = self.session.in_flight().iter().copied();
             let in_flight = in_flight.filter(|(_, what)| what.seq().is_some());
             let detached = &self.broker.0.detached;

@@ -8,6 +8,7 @@ mod device;
 mod filters;
 mod gate;
 mod held;
+mod leaving;
 mod options;
 mod paced;
 mod private;
