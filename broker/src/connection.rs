@@ -347,7 +347,8 @@ impl Connection {
 
     fn next_deadline(&mut self) -> Option<Instant> {
         let now = steady_clock();
-        let mut deadlines = [self.session.deadline(), None, None, None];
+        let mut deadlines = [self.session.deadline(), None, None];
+        let room = self.has_room();
         if let Some(client) = &mut self.client {
             if self.transport.waiting() == 0 {
                 client.write_deadline = None;
@@ -356,11 +357,9 @@ impl Connection {
                 client.write_deadline = Some(now + self.broker.0.settings.write_timeout);
             }
             let due = client.delivery.next_due();
-            // A held entry waits for the window like any other.
-            let due = due.filter(|_| self.session.window_free() > 0 && client.retry.is_none());
+            let due = due.map(|due| now + due.since(wall_clock()));
             deadlines[1] = client.write_deadline;
-            deadlines[2] = due.map(|due| now + due.since(wall_clock()));
-            deadlines[3] = client.retry;
+            deadlines[2] = next_delivery(room, &mut client.retry, due, now);
         }
         deadlines.into_iter().flatten().min()
     }
@@ -461,6 +460,19 @@ impl Connection {
     }
 }
 
+/// When delivery goes on by itself. Where there is no room, room has to come first; what could not be
+/// read is tried again before anything else; and a time for that which has passed wakes once.
+fn next_delivery(
+    room: bool,
+    retry: &mut Option<Instant>,
+    due: Option<Instant>,
+    now: Instant,
+) -> Option<Instant> {
+    let next = retry.or(due).filter(|_| room);
+    *retry = retry.filter(|at| *at > now);
+    next
+}
+
 /// The time that deadlines are in: tokio's, so that a test can let it pass.
 fn steady_clock() -> Instant {
     tokio::time::Instant::now().into_std()
@@ -485,6 +497,25 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_delivered_wakes_nobody_again_and_again() {
+        let now = Instant::now();
+        let later = now + RETRY_AFTER;
+        for (room, retry, due, expected) in [
+            (true, None, None, [None, None]),
+            (true, None, Some(now), [Some(now), Some(now)]),
+            (true, Some(later), Some(now), [Some(later), Some(later)]),
+            (true, Some(now), None, [Some(now), None]),
+            (true, Some(now), Some(later), [Some(now), Some(later)]),
+            (false, Some(now), Some(now), [None, None]),
+            (false, Some(later), Some(now), [None, None]),
+        ] {
+            let mut left = retry;
+            let woken = [(); 2].map(|()| next_delivery(room, &mut left, due, now));
+            assert_eq!(woken, expected, "{room} {retry:?} {due:?}");
+        }
+    }
 
     #[test]
     fn a_connection_that_waits_is_small() {

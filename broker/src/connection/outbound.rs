@@ -115,7 +115,7 @@ impl Connection {
         }
     }
 
-    fn has_room(&self) -> bool {
+    pub(super) fn has_room(&self) -> bool {
         self.session.window_free() > 0 && self.transport.waiting() < WRITE_BYTES_MAX
     }
 
