@@ -273,6 +273,11 @@ async fn remove(
     let user = caller.0.user;
     caller.recent(inner.now())?;
     let _changing = inner.changing(user).await;
+    // The mailbox first: if that fails the device is still there to try again. And last, for what it
+    // did until its connection ended.
+    inner
+        .command(Command::RemoveDevice { user, device })
+        .await?;
     if !inner.directory.delete_device(user, device).await? {
         return Err(ApiError::not_found("there is no such device"));
     }

@@ -290,3 +290,16 @@ async fn a_removed_device_is_gone_with_its_connection_and_its_sign_ins() {
     server.device(&third, "tablet").await;
     assert_eq!(phone.event().await, "device.added");
 }
+
+#[tokio::test]
+async fn a_removal_that_the_mailbox_refuses_may_be_tried_again() {
+    let server = Server::new().await;
+    let token = server.user("ada").await;
+    let made = server.device(&token, "laptop").await;
+    server.mailbox.close();
+    let path = format!("/v1/devices/{}", made.text("device_id"));
+    for _ in 0..2 {
+        let refused = server.ask("DELETE", &path, &token.0, Value::Null).await;
+        assert_eq!(refused.status, 503, "and not that there is none");
+    }
+}
