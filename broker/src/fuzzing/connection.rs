@@ -179,7 +179,8 @@ impl Client {
                     reason: ReasonCode::Success,
                     properties: ConnAckProperties::default(),
                 }));
-                self.session.accept(Vec::new(), &[7, 7, 0], self.now);
+                let resumed = self.resumed();
+                self.session.accept(resumed, &[7, 7, 0], self.now);
             }
             Action::Publish(publish) => {
                 let published = match refuses {
@@ -212,6 +213,26 @@ impl Client {
             })),
         }
         None
+    }
+
+    /// What an earlier connection left, where there was one.
+    fn resumed(&mut self) -> Vec<(NonZeroU16, InFlight)> {
+        let ids = match self.choices & 4 {
+            0 => 0..0,
+            _ => 2..4,
+        };
+        let mut left = Vec::new();
+        // A client may take fewer at a time than it did.
+        for id in ids
+            .filter_map(NonZeroU16::new)
+            .take(self.session.window_free())
+        {
+            let (seq, accepted) = (Seq(self.next_seq), None);
+            self.next_seq += 1;
+            self.on_their_way.insert(id, seq);
+            left.push((id, InFlight::Entry { seq, accepted }));
+        }
+        left
     }
 
     /// As much as the window has room for, of sizes that a small client refuses in part.
