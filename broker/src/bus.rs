@@ -6,7 +6,9 @@
 //!
 //! The router's thread cannot be ended, so a bus lives as long as the process.
 
+use crate::figures;
 use crate::hub::Registry;
+use crate::notice::codec::Stamp;
 use crate::notice::{Notice, codec};
 use belfry_protocol::shard::{BUCKETS, bucket};
 use bytes::Bytes;
@@ -14,6 +16,7 @@ use rumqttd::local::{LinkBuilder, LinkRx, LinkTx};
 use rumqttd::{Notification, Router, RouterConfig};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 
 /// Bytes of notices that the router keeps for a reader that lags, in each of its two logs.
@@ -110,7 +113,16 @@ impl Bus {
             }
             Channel::Change => (change[bucket].clone(), 0),
         };
-        let sent = link.publish(topic, codec::encode(counter, &notice));
+        let sent = link.publish(
+            topic,
+            codec::encode(
+                Stamp {
+                    counter,
+                    sent_micros: micros(),
+                },
+                &notice,
+            ),
+        );
         drop(writer);
         if sent.is_err() {
             // The router is gone, and with it the order of what it still had: all of this process
@@ -167,12 +179,15 @@ fn read(mut link: LinkRx, registry: &Registry, jumps: &Jumps) {
     loop {
         match link.recv() {
             Ok(Some(Notification::Forward(forward))) => {
-                let Some((counter, notice)) = codec::decode(forward.publish.payload) else {
+                let Some((stamp, notice)) = codec::decode(forward.publish.payload) else {
                     continue;
                 };
                 let bucket = bucket(notice.user());
-                if counter > 0 && !expected.follows(bucket, counter) {
-                    jumps.add(bucket);
+                if stamp.counter > 0 {
+                    figures::bus_lag(micros().saturating_sub(stamp.sent_micros));
+                    if !expected.follows(bucket, stamp.counter) {
+                        jumps.add(bucket);
+                    }
                 }
                 registry.dispatch(notice);
             }
@@ -188,6 +203,12 @@ fn read(mut link: LinkRx, registry: &Registry, jumps: &Jumps) {
     }
     tracing::error!("the bus ended; notices go on without it");
     (0..BUCKETS).for_each(|bucket| jumps.add(bucket));
+}
+
+/// The time of day, in microseconds since 1970.
+fn micros() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(0))
 }
 
 #[cfg(test)]

@@ -107,6 +107,12 @@ pub(crate) fn swept(cause: SweepCause) {
     counter!("belfry_bus_sweeps_total", "cause" => cause).increment(1);
 }
 
+/// A notice of a commit came off the bus after so many microseconds.
+pub(crate) fn bus_lag(micros: u64) {
+    let lag = std::time::Duration::from_micros(micros);
+    histogram!("belfry_bus_lag_seconds").record(lag.as_secs_f64());
+}
+
 /// A device acknowledged a notification.
 pub(crate) fn acknowledged(sent: Timestamp, now: Timestamp) {
     counter!("belfry_acknowledged_total").increment(1);

@@ -39,7 +39,7 @@ const fn figure(
     }
 }
 
-const FIGURES: [Figure; 16] = [
+const FIGURES: [Figure; 19] = [
     figure(
         "belfry_accepted_total",
         Kind::Counter,
@@ -88,6 +88,20 @@ const FIGURES: [Figure; 16] = [
         Unit::Count,
         &[],
         "Notifications that a full mailbox gave up for newer ones",
+    ),
+    figure(
+        "belfry_mailbox_depth",
+        Kind::Gauge,
+        Unit::Count,
+        &[],
+        "Notifications and private messages that are owed to a device, in all mailboxes",
+    ),
+    figure(
+        "belfry_mailbox_bytes",
+        Kind::Gauge,
+        Unit::Bytes,
+        &[],
+        "Their bytes as posted",
     ),
     figure(
         "belfry_connected_devices",
@@ -144,6 +158,13 @@ const FIGURES: [Figure; 16] = [
         Unit::Count,
         &[],
         "Commands in a batch of the mailbox",
+    ),
+    figure(
+        "belfry_bus_lag_seconds",
+        Kind::Histogram,
+        Unit::Seconds,
+        &[],
+        "Time that a notice of a commit is on the bus",
     ),
     figure(
         "belfry_bus_sweeps_total",
@@ -243,6 +264,7 @@ mod tests {
                     .collect();
                 let unit = match figure.unit {
                     Unit::Seconds => "seconds",
+                    Unit::Bytes => "bytes",
                     _ => "count",
                 };
                 let kind = format!("{:?}", figure.kind).to_lowercase();

@@ -205,7 +205,7 @@ impl Server {
             let _ = serving.await;
         }
         let settings = self.broker.0.settings.clone();
-        drop(self.broker);
+        drop((self.broker, self.gate));
         // The last one to hold the mailbox closes it.
         let mut mailbox = Some(self.mailbox);
         while let Err(held) = Arc::try_unwrap(mailbox.take().unwrap()) {

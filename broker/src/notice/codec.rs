@@ -26,11 +26,21 @@ const SEEN: u8 = 4;
 /// More than all that stands beside topic, properties and payload.
 const FIXED_BYTES: usize = 160;
 
-/// Writes a notice with its bucket's counter in front, in bytes of its own: the bus keeps them for a
+/// What stands in front of a notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    /// The counter of its bucket; 0 where it has none.
+    pub(crate) counter: u64,
+    /// When it was sent, in microseconds since 1970.
+    pub(crate) sent_micros: u64,
+}
+
+/// Writes a notice with its stamp in front, in bytes of its own: the bus keeps them for a
 /// while, and would keep alive whatever larger buffer they were part of.
-pub(crate) fn encode(counter: u64, notice: &Notice) -> Bytes {
+pub(crate) fn encode(stamp: Stamp, notice: &Notice) -> Bytes {
     let mut out = BytesMut::with_capacity(FIXED_BYTES + notice.weight());
-    out.put_u64(counter);
+    out.put_u64(stamp.counter);
+    out.put_u64(stamp.sent_micros);
     match notice {
         Notice::Stored {
             user,
@@ -81,9 +91,12 @@ pub(crate) fn encode(counter: u64, notice: &Notice) -> Bytes {
 }
 
 /// Reads what [`encode`] wrote.
-pub(crate) fn decode(mut bytes: Bytes) -> Option<(u64, Notice)> {
+pub(crate) fn decode(mut bytes: Bytes) -> Option<(Stamp, Notice)> {
     let bytes = &mut bytes;
-    let counter = u64(bytes)?;
+    let stamp = Stamp {
+        counter: u64(bytes)?,
+        sent_micros: u64(bytes)?,
+    };
     let kind = u8(bytes)?;
     let user = UserId::from_bytes(array(bytes)?);
     let notice = match kind {
@@ -115,7 +128,7 @@ pub(crate) fn decode(mut bytes: Bytes) -> Option<(u64, Notice)> {
         },
         _ => return None,
     };
-    Some((counter, notice))
+    Some((stamp, notice))
 }
 
 fn put_meta(out: &mut BytesMut, meta: &EntryMeta) {
@@ -417,14 +430,22 @@ mod tests {
     proptest! {
         #[test]
         fn every_notice_reads_back(counter: u64, notice in any_notice()) {
-            let bytes = encode(counter, &notice);
-            prop_assert_eq!(decode(bytes), Some((counter, notice)));
+            let stamp = Stamp {
+                counter,
+                sent_micros: counter ^ 7,
+            };
+            let bytes = encode(stamp, &notice);
+            prop_assert_eq!(decode(bytes), Some((stamp, notice)));
         }
 
         #[test]
         fn no_bytes_make_it_panic(bytes in any_bytes(), notice in any_notice(), cut in 0usize..100) {
             let _ = decode(bytes);
-            let mut whole = encode(0, &notice);
+            let stamp = Stamp {
+                counter: 0,
+                sent_micros: 0,
+            };
+            let mut whole = encode(stamp, &notice);
             let _ = decode(whole.split_to(cut.min(whole.len())));
         }
     }

@@ -18,6 +18,7 @@ use super::will::Will;
 use belfry_protocol::id::{DeviceId, NotificationId, PermissionId, UserId};
 use belfry_protocol::time::Timestamp;
 use belfry_protocol::topic::{Filter, PrivateTopic};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
@@ -52,6 +53,32 @@ pub(super) type IdempotencyKey = (PermissionId, [u8; 32]);
 /// A retained message on its way to the disk; `None` removes it.
 pub(super) type RetainedWrite = Option<PrivatePublish>;
 
+/// How much is owed to some device, in entries and in posted body bytes, or how that has changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Depth {
+    pub(super) entries: i64,
+    pub(super) bytes: i64,
+}
+
+impl Depth {
+    fn add(&mut self, meta: &Meta) {
+        self.entries += 1;
+        self.bytes += i64::from(meta.bytes);
+    }
+
+    fn take(&mut self, meta: &Meta) {
+        self.entries -= 1;
+        self.bytes -= i64::from(meta.bytes);
+    }
+}
+
+impl std::ops::AddAssign for Depth {
+    fn add_assign(&mut self, change: Self) {
+        self.entries += change.entries;
+        self.bytes += change.bytes;
+    }
+}
+
 /// What has changed since the last commit.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
@@ -69,6 +96,8 @@ pub(super) struct Changes {
     pub(super) pushed_out: u32,
     /// Notifications that expired while they were owed.
     pub(super) expired: u32,
+    /// What came to be owed, less what ceased to be.
+    pub(super) depth: Depth,
 }
 
 /// What a command is judged by besides the state.
@@ -230,11 +259,15 @@ impl UserState {
 
     /// Forgets everything, for ever.
     fn erase(&mut self) {
+        let mut depth = self.changes.depth;
+        let owed = self.metas.values().filter(|meta| meta.done.is_none());
+        owed.for_each(|meta| depth.take(meta));
         *self = Self {
             erased: true,
             ..Self::default()
         };
         self.changes.erased = true;
+        self.changes.depth = depth;
     }
 
     fn set_permission(
@@ -309,6 +342,9 @@ impl UserState {
             delivered: false,
         };
         self.due_at(self.gone_at(&meta));
+        if done.is_none() {
+            self.changes.depth.add(&meta);
+        }
         self.changes.metas.insert(entry.meta.seq);
         self.changes.bodies.push(entry.clone());
         self.metas.insert(entry.meta.seq, meta);
@@ -326,6 +362,9 @@ impl UserState {
 
     fn remove(&mut self, seq: Seq) -> Option<Meta> {
         let removed = self.metas.remove(&seq)?;
+        if removed.done.is_none() {
+            self.changes.depth.take(&removed);
+        }
         self.changes.metas.insert(seq);
         Some(removed)
     }

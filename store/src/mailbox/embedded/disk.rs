@@ -6,7 +6,7 @@ use crate::mailbox::rows::{
     self, BodyRow, FORMAT, HeadRow, IdempotencyRow, RetainedRow, Unreadable,
 };
 use crate::mailbox::session::View;
-use crate::mailbox::user::{Meta, UserState};
+use crate::mailbox::user::{Depth, Meta, UserState};
 use crate::mailbox::{HistoryRange, PAGE_BYTES_MAX, Page, Retained};
 use belfry_protocol::id::{NotificationId, PermissionId, UserId};
 use belfry_protocol::time::Timestamp;
@@ -25,6 +25,8 @@ const JOURNAL_BYTES_MAX: u64 = 256 * 1024 * 1024;
 const FORMAT_KEY: &[u8] = b"format";
 /// Row of the `about` keyspace that counts batches; the file of the same name does so beside it.
 pub(super) const BATCHES_KEY: &[u8] = b"batches";
+/// Row of the `about` keyspace with what is owed in all mailboxes.
+pub(super) const DEPTH_KEY: &[u8] = b"depth";
 
 /// A read that failed.
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +115,14 @@ impl Disk {
         Ok(match self.about.get(BATCHES_KEY)? {
             Some(row) => rows::decode(&row)?,
             None => 0,
+        })
+    }
+
+    /// How much is owed in all mailboxes.
+    pub(super) fn depth(&self) -> Result<Depth, ReadError> {
+        Ok(match self.about.get(DEPTH_KEY)? {
+            Some(row) => rows::decode(&row)?,
+            None => Depth::default(),
         })
     }
 

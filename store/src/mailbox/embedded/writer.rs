@@ -3,13 +3,13 @@
 
 use super::batch::put;
 use super::cache::Cache;
-use super::disk::{BATCHES_KEY, Disk, ReadError, Shared};
+use super::disk::{BATCHES_KEY, DEPTH_KEY, Disk, ReadError, Shared};
 use super::due::{due_users, idempotency_over};
 use super::{Clock, OpenError};
 use crate::mailbox::MailboxLimits;
 use crate::mailbox::command::{Command, Commit, CommitListener, Outcome, Refusal};
 use crate::mailbox::rows::{self, IdempotencyRow};
-use crate::mailbox::user::Context;
+use crate::mailbox::user::{Context, Depth};
 use belfry_protocol::id::{DeviceId, UserId};
 use belfry_protocol::site::Origin;
 use belfry_protocol::time::Timestamp;
@@ -65,6 +65,8 @@ pub(super) struct Writer {
     /// Idempotency keys to forget with the next batch, as [`idempotency_over`] gives them.
     forgotten: Vec<(Vec<u8>, bool)>,
     batches: u64,
+    /// How much is owed in all mailboxes.
+    depth: Depth,
     /// A session without a time of disconnection lost its connection when this process began,
     /// unless it is one of those that have connected since: they are here, with when they ended where
     /// that could not be written.
@@ -99,6 +101,7 @@ impl Writer {
             site_changes: Vec::new(),
             forgotten: Vec::new(),
             batches: 0,
+            depth: Depth::default(),
             started,
             connections: HashMap::new(),
             connection_changes: Vec::new(),
@@ -278,6 +281,8 @@ impl Writer {
 
     fn take_up(&mut self, disk: Disk) -> Result<(), OpenError> {
         self.batches = disk.batches().map_err(|_| OpenError::Unreadable)?;
+        self.depth = disk.depth().map_err(|_| OpenError::Unreadable)?;
+        self.show_depth();
         self.blocked_sites.clear();
         for row in disk.blocked_sites.iter() {
             let site = String::from_utf8(row.key()?.to_vec()).map_err(|_| OpenError::Unreadable)?;
@@ -294,6 +299,7 @@ impl Writer {
         let mut batch = disk.database.batch().durability(Some(PersistMode::SyncAll));
         let mut commits = Vec::new();
         let (mut pushed_out, mut expired) = (0, 0);
+        let mut depth = self.depth;
         let mut erased = Vec::new();
         for user in touched {
             if let Some(state) = self.users.get_mut(*user) {
@@ -307,6 +313,7 @@ impl Writer {
                 commits.extend(changes.commits);
                 pushed_out += u64::from(changes.pushed_out);
                 expired += u64::from(changes.expired);
+                depth += changes.depth;
             }
         }
         for (site, blocked) in std::mem::take(&mut self.site_changes) {
@@ -328,6 +335,9 @@ impl Writer {
         }
         let batches = self.batches + 1;
         batch.insert(&disk.about, BATCHES_KEY, rows::encode(&batches));
+        if depth != self.depth {
+            batch.insert(&disk.about, DEPTH_KEY, rows::encode(&depth));
+        }
         let began = Instant::now();
         if let Err(error) = batch.commit() {
             tracing::error!(%error, "the mailbox cannot write; what was posted is refused and it is opened anew");
@@ -335,6 +345,8 @@ impl Writer {
         }
         metrics::histogram!("belfry_commit_seconds").record(began.elapsed().as_secs_f64());
         self.batches = batches;
+        self.depth = depth;
+        self.show_depth();
         self.shared.note_batches(batches);
         self.note_connections(&erased);
         let taken_back = |commit: &&Commit| {
@@ -351,6 +363,12 @@ impl Writer {
         metrics::counter!("belfry_pushed_out_total").increment(pushed_out);
         metrics::counter!("belfry_expired_total").increment(expired);
         Ok(commits)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+    fn show_depth(&self) {
+        metrics::gauge!("belfry_mailbox_depth").set(self.depth.entries as f64);
+        metrics::gauge!("belfry_mailbox_bytes").set(self.depth.bytes as f64);
     }
 
     /// Forgets everything in memory: the next command reads what is really on the disk.

@@ -41,7 +41,9 @@ impl UserState {
         row.expiry = expiry;
         row.disconnected = None;
         // The time, so that it is also above those of sessions that are forgotten.
-        row.epoch = epoch.map_or(0, |last| last + 1).max(context.now.as_millis());
+        row.epoch = epoch
+            .map_or(0, |last| last + 1)
+            .max(context.now.as_millis());
         if old.as_ref() != Some(&row) {
             self.changes.sessions.insert(device);
         }

@@ -107,7 +107,10 @@ impl UserState {
             let Some(meta) = meta else { continue };
             if !meta.entry.seen {
                 meta.entry.seen = true;
-                meta.done.get_or_insert(now);
+                if meta.done.is_none() {
+                    meta.done = Some(now);
+                    self.changes.depth.take(meta);
+                }
                 self.changes.metas.insert(meta.entry.seq);
                 seen.push(*id);
             }

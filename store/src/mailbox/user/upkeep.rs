@@ -70,6 +70,7 @@ impl UserState {
             if meta.done.is_none() && !self.sessions.values().any(|row| row.owes(&meta.entry, now))
             {
                 meta.done = Some(now);
+                self.changes.depth.take(meta);
                 self.changes.metas.insert(seq);
                 finished = true;
             }

@@ -167,3 +167,92 @@ fn a_connection_whose_begin_was_not_written_is_none() {
         assert_eq!(has_session(&mut writer), stays, "{later}");
     }
 }
+
+/// What is owed by the rows on the disk.
+fn counted(writer: &mut Writer) -> Depth {
+    let disk = writer.disk().unwrap();
+    let mut depth = Depth::default();
+    for row in disk.metas.iter() {
+        let (key, value) = row.into_inner().unwrap();
+        let meta = rows::decode_meta(rows::seq_of(&key).unwrap(), &value).unwrap();
+        if meta.done.is_none() {
+            depth += Depth {
+                entries: 1,
+                bytes: i64::from(meta.bytes),
+            };
+        }
+    }
+    depth
+}
+
+#[test]
+fn what_is_owed_is_counted_as_it_comes_and_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let now = Arc::new(AtomicU64::new(1_000));
+    let mut writer = writer_at(folder.path(), &now);
+    let permission = PermissionId::from_bytes([1; 16]);
+    let filter = belfry_protocol::topic::Filter::Notifications;
+    let options = crate::mailbox::SubscriptionOptions {
+        at_least_once: true,
+        no_local: false,
+        retain_as_published: false,
+        identifier: None,
+    };
+    let permit = Command::SetPermission {
+        user: USER,
+        permission,
+        site: site(),
+        muted: false,
+    };
+    let subscribe = Command::Subscribe {
+        user: USER,
+        device: DEVICE,
+        filters: vec![(filter, options)],
+    };
+    let settle = |seq| Command::Settle {
+        user: USER,
+        device: DEVICE,
+        seqs: vec![crate::mailbox::Seq(seq)],
+    };
+    let seen = Command::Seen {
+        user: USER,
+        ids: vec![NotificationId::from_bytes([1; 16])],
+    };
+    let withdraw = |seq| Command::Withdraw {
+        user: USER,
+        seq: crate::mailbox::Seq(seq),
+    };
+    let erase = Command::EraseUser { user: USER };
+    let mut expected = 0;
+    for (command, change) in [
+        (permit, 0),
+        (accept(), 0),
+        (open_session(), 0),
+        (subscribe, 0),
+        (accept(), 1),
+        (accept(), 1),
+        (accept(), 1),
+        (settle(2), -1),
+        (settle(2), 0),
+        (withdraw(2), 0),
+        (withdraw(3), -1),
+        (seen.clone(), -1),
+        (seen, 0),
+        (accept(), 1),
+        (accept(), 1),
+        (erase, -2),
+    ] {
+        expected += change;
+        let asked = format!("{command:?}");
+        assert!(ask(&mut writer, vec![command])[0].is_ok(), "{asked}");
+        let depth = Depth {
+            entries: expected,
+            bytes: expected * 10,
+        };
+        assert_eq!(writer.depth, depth, "{asked}");
+        assert_eq!(counted(&mut writer), depth, "{asked}");
+        let Failed = writer.give_up();
+        writer.disk().unwrap();
+        assert_eq!(writer.depth, depth, "opened again");
+    }
+}
