@@ -80,7 +80,7 @@ impl<E: Engine> Trial<E> {
     }
 
     /// The same where nothing that concerns the user happened.
-    async fn wills_alone(&self) -> Vec<u8> {
+    pub(super) async fn wills_alone(&self) -> Vec<u8> {
         let other = Command::BlockUser {
             user: UserId::from_bytes([9; 16]),
             blocked: false,
