@@ -92,9 +92,10 @@ impl Connection {
         }
     }
 
-    /// A device that cannot take more takes no hints either; what it misses it reads later.
+    /// A device that takes nothing of what is written takes no hints either; what it misses it reads
+    /// later. One whose window is full still does: what is in no mailbox waits for it here.
     pub(super) fn note_slowness(&mut self) {
-        let slow = !self.has_room();
+        let slow = self.transport.waiting() >= WRITE_BYTES_MAX;
         if let Some(client) = &self.client {
             client.inbox().set_slow(slow);
         }

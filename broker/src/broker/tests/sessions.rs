@@ -278,3 +278,43 @@ async fn what_a_device_said_of_itself_holds_across_a_restart() {
         [(device(1), Presence::Active)]
     );
 }
+
+#[tokio::test]
+async fn what_a_full_window_holds_up_comes_to_a_session_that_is_not_stored_too() {
+    let server = Server::start(Settings::default()).await;
+    let mut two = server.tcp(4).await;
+    two.connect(2, true).await;
+    let mut one = server.tcp(5).await;
+    let connect = Connect {
+        clean: true,
+        // Receive Maximum.
+        properties: &[0x21, 0, 2],
+        ..Connect::new(1)
+    };
+    one.connect_as(&connect).await;
+    one.subscribe(&[(&topic("x/#"), 1)], &[1]).await;
+    let publish = async |two: &mut Device, number: u8| {
+        two.publish(&topic("x/a"), &[number], 1, 1, false).await;
+        assert_eq!(two.next().await.ack(), (4, 1, 0));
+    };
+    let mut ids = Vec::new();
+    for number in 1..=2 {
+        publish(&mut two, number).await;
+        let packet = one.next().await;
+        assert_eq!(&packet.payload()[..], [number]);
+        ids.push(packet.id());
+    }
+    one.ping().await;
+    for number in 3..=10 {
+        publish(&mut two, number).await;
+    }
+    // What is at most once is not held up by the window.
+    two.publish(&topic("x/b"), b"", 0, 0, false).await;
+    assert_eq!(one.next().await.topic(), topic("x/b"));
+    for number in 3..=10 {
+        one.puback(ids.remove(0)).await;
+        let packet = one.next().await;
+        assert_eq!((&packet.payload()[..], packet.qos()), (&[number][..], 1));
+        ids.push(packet.id());
+    }
+}
