@@ -1,7 +1,7 @@
 //! Whatever got a 201 reaches every device, in order, whenever the server is killed.
 
 use crate::a_notification_arrives::mark;
-use crate::harness::{Approved, PATIENCE, TestServer, marked_body, post};
+use crate::harness::{Approved, PATIENCE, Setup, TestServer, marked_body, post, roomy};
 use crate::mqtt::{Client, Delivered, Received, Version};
 use belfry_client::server::Device;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -229,12 +229,23 @@ async fn everyone_has_everything(server: &TestServer, members: &[Member], kills:
     }
 }
 
+/// A server whose devices may send a ping after each acknowledgement.
+fn start() -> TestServer {
+    let mut environment = roomy();
+    let packets = "BELFRY__LIMITS__PACKETS_PER_SECOND".to_owned();
+    environment.push((packets, "1000000".to_owned()));
+    TestServer::start_with(Setup {
+        environment,
+        ..Setup::default()
+    })
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_nine_at_any_moment_loses_nothing_that_was_answered() {
     let rounds = std::env::var("BELFRY_KILL_ROUNDS").map_or(30, |text| {
         text.parse().expect("BELFRY_KILL_ROUNDS is a number")
     });
-    let mut server = TestServer::start();
+    let mut server = start();
     let members = members(&server).await;
     let marks = Arc::new(AtomicU64::new(1));
     let kills = Kills::default();
@@ -268,7 +279,7 @@ async fn kill_nine_at_any_moment_loses_nothing_that_was_answered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_polite_end_loses_nothing_and_repeats_nothing() {
-    let mut server = TestServer::start();
+    let mut server = start();
     let members = members(&server).await;
     let marks = Arc::new(AtomicU64::new(1));
     let kills = Kills::default();
