@@ -71,3 +71,29 @@ fn idle_devices_are_weighed() {
     positive(measured, "before_bytes");
     positive(measured, "bytes_per_device");
 }
+
+#[test]
+fn hostile_clients_are_felt_and_compared_to_an_innocent_program() {
+    let lines = bench(&[
+        "bystander",
+        "--rate",
+        "50",
+        "--seconds",
+        "1",
+        "--load",
+        "pings,pipelines",
+    ]);
+    let [quiet, pings, pipelines] = &lines[..] else {
+        panic!("{lines:?}");
+    };
+    assert_eq!(quiet["posts_per_second"], 50);
+    positive(&quiet["post_to_device"], "p99_ms");
+    for (under, load) in [(pings, "pings"), (pipelines, "pipelines")] {
+        assert_eq!(under["load"], load);
+        positive(&under["post_to_device"], "p99_ms");
+        positive(&under["control"], "p99_ms");
+        for ratio in ["p50_ratio", "p99_ratio", "control_p99_ratio"] {
+            positive(under, ratio);
+        }
+    }
+}
