@@ -4,7 +4,10 @@ mod arrows;
 mod harness;
 mod hostile;
 mod mqtt;
+mod relay;
+mod websocket;
 
+mod a_crowd_keeps_nobody_out;
 mod a_notification_arrives;
 mod behind_nginx;
 mod created_means_synced;
@@ -21,6 +24,7 @@ mod odd_packets_have_one_answer;
 mod odd_requests_have_one_answer;
 mod revoked_site_is_refused;
 mod slow_clients_are_let_go;
+mod slow_networks_lose_nothing;
 mod strangers_are_refused;
 mod the_certificate_is_renewed;
 mod the_end_is_orderly;

@@ -97,3 +97,31 @@ fn hostile_clients_are_felt_and_compared_to_an_innocent_program() {
         }
     }
 }
+
+#[test]
+fn a_storm_is_weathered_without_an_error() {
+    let lines = bench(&[
+        "storm",
+        "--devices",
+        "200",
+        "--queued",
+        "40",
+        "--bystanders",
+        "5",
+        "--seconds",
+        "1",
+    ]);
+    let [measured] = &lines[..] else {
+        panic!("{lines:?}");
+    };
+    assert_eq!(
+        (&measured["devices"], &measured["errors"]),
+        (&200.into(), &0.into())
+    );
+    for name in ["seconds", "connects_per_second", "processor_seconds"] {
+        positive(measured, name);
+    }
+    for name in ["caught_up", "bystanders_in_quiet", "bystanders_in_storm"] {
+        positive(&measured[name], "p99_ms");
+    }
+}

@@ -2,10 +2,11 @@
 //! acknowledged. What foreign clients make of the server is tested with foreign clients.
 
 use crate::harness::PATIENCE;
+use crate::websocket::WebSocket;
 use belfry_client::server::Device;
 use std::io;
 use std::net::SocketAddr;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// MQTT 3.1.1 or 5.0, by the protocol level in CONNECT.
@@ -52,8 +53,19 @@ pub(crate) enum Received {
     Pong,
 }
 
+/// What MQTT goes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Via {
+    Tcp,
+    WebSocket,
+}
+
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
 pub(crate) struct Client {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     version: Version,
     pub(crate) session_present: bool,
 }
@@ -84,7 +96,7 @@ impl Client {
     ) -> Self {
         let access = &device.mqtt;
         let identity = [&*access.client_id, &*access.username, &*access.password];
-        let (client, code) = Self::open(address, version, identity, Some(will))
+        let (client, code) = Self::open(Via::Tcp, address, version, identity, Some(will))
             .await
             .expect("a CONNACK");
         assert_eq!(code, 0, "the connection was refused");
@@ -99,17 +111,36 @@ impl Client {
         username: &str,
         password: &str,
     ) -> io::Result<(Self, u8)> {
-        Self::open(address, version, [client_id, username, password], None).await
+        let identity = [client_id, username, password];
+        Self::open(Via::Tcp, address, version, identity, None).await
     }
 
-    async fn open(
+    /// The same over TCP or WebSocket, with or without a will.
+    pub(crate) async fn open(
+        via: Via,
         address: SocketAddr,
+        version: Version,
+        identity: [&str; 3],
+        will: Option<&Will<'_>>,
+    ) -> io::Result<(Self, u8)> {
+        let stream: Box<dyn Stream> = match via {
+            Via::Tcp => {
+                let stream = TcpStream::connect(address).await?;
+                stream.set_nodelay(true)?;
+                Box::new(stream)
+            }
+            Via::WebSocket => Box::new(WebSocket::connect(address).await?),
+        };
+        Self::over(stream, version, identity, will).await
+    }
+
+    /// Connects over a stream that leads to the server.
+    pub(crate) async fn over(
+        stream: Box<dyn Stream>,
         version: Version,
         [client_id, username, password]: [&str; 3],
         will: Option<&Will<'_>>,
     ) -> io::Result<(Self, u8)> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
         let mut client = Self {
             stream,
             version,

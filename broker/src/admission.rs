@@ -16,8 +16,9 @@ use tokio::sync::oneshot;
 /// still use them all, and none can by itself.
 const SHARE: usize = 4;
 /// Connections that are told at a time, for up to a CONNECT's time each, why they may not begin: a
-/// courtesy. More are closed without a word.
+/// courtesy, which takes few open files where there are few. More are closed without a word.
 const TURNED_AWAY_MAX: usize = 256;
+const TURNED_AWAY_OF: usize = 16;
 
 /// What there may be of connections.
 #[derive(Debug, Clone, Copy)]
@@ -116,11 +117,12 @@ impl Admission {
     pub(crate) fn turn_away(&self, address: IpAddr) -> Option<Courtesy> {
         let key = network(address);
         let mut state = self.lock();
-        if state.turned_away >= TURNED_AWAY_MAX {
+        let max = state.bounds.turned_away();
+        if state.turned_away >= max {
             return None;
         }
         let counted = state.addresses.entry(key).or_default();
-        if counted.turned_away >= TURNED_AWAY_MAX / SHARE {
+        if counted.turned_away >= (max / SHARE).max(1) {
             return None;
         }
         counted.turned_away += 1;
@@ -320,6 +322,10 @@ impl State {
 impl Bounds {
     fn share(&self) -> usize {
         (self.opening / SHARE).max(1)
+    }
+
+    fn turned_away(&self) -> usize {
+        (self.connections / TURNED_AWAY_OF).clamp(1, TURNED_AWAY_MAX)
     }
 }
 

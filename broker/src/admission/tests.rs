@@ -201,7 +201,10 @@ fn whoever_leaves_the_line_is_not_waited_for() {
 
 #[test]
 fn few_are_told_why_and_the_rest_are_not() {
-    let door = Admission::new(ROOMY);
+    let door = Admission::new(Bounds {
+        connections: 1_000_000,
+        ..ROOMY
+    });
     let told: Vec<Courtesy> = (0..1_000)
         .filter_map(|_| door.turn_away(address(1)))
         .collect();
@@ -213,4 +216,14 @@ fn few_are_told_why_and_the_rest_are_not() {
     assert_eq!(told.len() + others.len(), TURNED_AWAY_MAX);
     drop((told, others));
     assert!(is_empty(&door));
+}
+
+#[test]
+fn where_there_is_little_room_fewer_are_told_why() {
+    let door = Admission::new(Bounds {
+        connections: 128,
+        ..ROOMY
+    });
+    let told = (0..100).filter_map(|number| door.turn_away(address(number)));
+    assert_eq!(told.collect::<Vec<Courtesy>>().len(), 8);
 }
