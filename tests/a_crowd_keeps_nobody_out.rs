@@ -74,7 +74,7 @@ async fn a_crowd_from_one_address_keeps_no_other_out() {
     let identity = [&*access.client_id, &*access.username, &*access.password];
     for (version, code) in [(Version::V311, 3), (Version::V5, 0x89)] {
         let last = Box::new(crowd.pop().expect("one more"));
-        let (_, told) = Client::over(last, version, access)
+        let (_, told) = Client::over(last, version, identity, None)
             .await
             .expect("a CONNACK");
         assert_eq!(told, code);

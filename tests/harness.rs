@@ -103,18 +103,6 @@ impl TestServer {
         format!("{scheme}://{}", self.http)
     }
 
-    /// Its resident memory.
-    pub(crate) fn resident_bytes(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.server_id));
-        let status = status.expect("the server runs");
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .expect("a size");
-        let kib = line.trim().trim_end_matches(" kB").parse::<u64>();
-        kib.expect("a number") * 1024
-    }
-
     /// SIGKILL, and gone when this returns.
     pub(crate) fn kill_nine(&mut self) {
         self.process.kill().expect("the server was running");
