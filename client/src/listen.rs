@@ -328,6 +328,9 @@ impl Listener {
         }
         match self.opener.open(&publish.payload) {
             Opened::Notification(received) => {
+                // Also before a SUBACK, which comes behind what is owed: on a line that breaks again
+                // and again there may never be one, and it gets on all the same.
+                self.backoff = Backoff::new();
                 self.handed = Some(publish);
                 Some(Incoming::Notification(received))
             }
