@@ -52,7 +52,11 @@ pub(crate) struct Delivery {
     head: Seq,
     held: BTreeMap<Seq, Timestamp>,
     /// Settled beyond what was considered: entries that were on their way on an earlier connection and
-    /// went out again before anything was read, so no more than a window. Boxed, since few ever have any.
+    /// went out again before anything was read, so no more than a window.
+    #[expect(
+        clippy::box_collection,
+        reason = "few connections ever have any, and each holds room for it"
+    )]
     ahead: Option<Box<BTreeSet<Seq>>>,
     rule: ReleaseRule,
 }
