@@ -150,16 +150,20 @@ impl Delivery {
     pub(crate) fn read(
         &mut self,
         meta: &EntryMeta,
+        publisher_is_self: bool,
         sent: impl Fn(Seq) -> bool,
         situation: Situation,
         now: Timestamp,
     ) -> Verdict {
         self.position = self.position.max(meta.seq);
-        if self.owes(meta, now) {
-            self.verdict(meta, sent, situation, now)
-        } else {
-            Verdict::PassOver
+        if !self.owes(meta, now) {
+            return Verdict::PassOver;
         }
+        // The mailbox settled it as it was published, which the view of one that is behind lacks.
+        if publisher_is_self && !self.wants_own(meta) {
+            return Verdict::Settle;
+        }
+        self.verdict(meta, sent, situation, now)
     }
 
     /// A page was read to its end. Whether that led anywhere: it need not be tried again at once

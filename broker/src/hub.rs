@@ -112,15 +112,7 @@ impl Hub {
                     holes,
                 }
             }
-            Commit::Stored {
-                user,
-                entry,
-                publisher,
-            } => Notice::Stored {
-                user,
-                entry,
-                publisher,
-            },
+            Commit::Stored { user, entry } => Notice::Stored { user, entry },
             Commit::Seen { user, ids } => {
                 self.unowed(user, ids.clone());
                 event(user, &Event::NotificationSeen { ids })

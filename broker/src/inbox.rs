@@ -274,7 +274,6 @@ mod tests {
                 },
                 payload: vec![0; 100 * 1024].into(),
             },
-            publisher: None,
         })
     }
 

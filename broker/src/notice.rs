@@ -13,12 +13,7 @@ use bytes::Bytes;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Notice {
     /// An entry became durable.
-    Stored {
-        user: UserId,
-        entry: Entry,
-        /// Who published it, for No Local.
-        publisher: Option<DeviceId>,
-    },
+    Stored { user: UserId, entry: Entry },
     /// Something that is never stored.
     Live { user: UserId, message: Live },
     /// Exact filters on this permission are to go.

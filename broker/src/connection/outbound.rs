@@ -29,12 +29,7 @@ impl Connection {
         }
         for notice in &mail.notices {
             match &**notice {
-                Notice::Stored {
-                    entry, publisher, ..
-                } => {
-                    let own = *publisher == Some(self.client.as_ref()?.device);
-                    self.hinted(entry, own);
-                }
+                Notice::Stored { entry, .. } => self.hinted(entry),
                 Notice::Live { message, .. } => self.live(message),
                 Notice::Forget { .. } | Notice::Acknowledged { .. } | Notice::Unowed { .. } => {}
             }
@@ -120,7 +115,7 @@ impl Connection {
         self.session.window_free() > 0 && self.transport.waiting() < WRITE_BYTES_MAX
     }
 
-    fn hinted(&mut self, entry: &Entry, own: bool) {
+    fn hinted(&mut self, entry: &Entry) {
         let room = self.has_room();
         let situation = self.situation();
         let Some(client) = &mut self.client else {
@@ -133,6 +128,7 @@ impl Connection {
         let session = &self.session;
         let sent = |seq| session.is_in_flight(seq);
         let now = wall_clock();
+        let own = entry.meta.publisher() == Some(client.device);
         match client.delivery.hint(&entry.meta, own, sent, situation, now) {
             Verdict::Send => self.send_entry(entry),
             Verdict::SendOnce => {
@@ -232,8 +228,11 @@ impl Connection {
             };
             let session = &self.session;
             let sent = |seq| session.is_in_flight(seq);
-            if client.delivery.read(&entry.meta, sent, situation, now) == Verdict::Send {
-                self.send_entry(entry);
+            let (meta, own) = (&entry.meta, entry.meta.publisher() == Some(client.device));
+            match client.delivery.read(meta, own, sent, situation, now) {
+                Verdict::Send => self.send_entry(entry),
+                Verdict::Settle => self.settle(meta.seq),
+                _ => {}
             }
             if !self.has_room() {
                 // Messages are of any size: the rest is read again when these are written.

@@ -129,8 +129,14 @@ fn the_next_hint_is_taken_a_later_one_sends_to_the_mailbox_and_an_earlier_one_is
         Verdict::Behind
     );
     assert_eq!(delivery.position(), Seq(1));
-    assert_eq!(delivery.read(&meta(2), none, HERE, NOW), Verdict::Send);
-    assert_eq!(delivery.read(&meta(3), none, HERE, NOW), Verdict::Send);
+    assert_eq!(
+        delivery.read(&meta(2), false, none, HERE, NOW),
+        Verdict::Send
+    );
+    assert_eq!(
+        delivery.read(&meta(3), false, none, HERE, NOW),
+        Verdict::Send
+    );
     delivery.page_read(Seq(3), Seq(3));
     assert!(delivery.is_live());
     assert_eq!(
@@ -205,10 +211,22 @@ fn it_attaches_below_the_first_hole() {
     let mut delivery = Delivery::attach(view, Seq(12), crate::presence::release);
     assert_eq!(delivery.position(), Seq(3));
     let sent = |seq: Seq| seq == Seq(8);
-    assert_eq!(delivery.read(&meta(4), sent, HERE, NOW), Verdict::Send);
-    assert_eq!(delivery.read(&meta(6), sent, HERE, NOW), Verdict::PassOver);
-    assert_eq!(delivery.read(&meta(8), sent, HERE, NOW), Verdict::Wait);
-    assert_eq!(delivery.read(&meta(11), sent, HERE, NOW), Verdict::Send);
+    assert_eq!(
+        delivery.read(&meta(4), false, sent, HERE, NOW),
+        Verdict::Send
+    );
+    assert_eq!(
+        delivery.read(&meta(6), false, sent, HERE, NOW),
+        Verdict::PassOver
+    );
+    assert_eq!(
+        delivery.read(&meta(8), false, sent, HERE, NOW),
+        Verdict::Wait
+    );
+    assert_eq!(
+        delivery.read(&meta(11), false, sent, HERE, NOW),
+        Verdict::Send
+    );
 }
 
 #[test]
@@ -237,7 +255,7 @@ fn what_is_settled_before_it_is_read_settles_nothing_else() {
     delivery.settle(Seq(1), std::iter::empty());
     assert!(delivery.has_settled(Seq(1)) && delivery.has_settled(Seq(3)));
     assert_eq!(delivery.view().acked, Seq(0));
-    let verdicts = (1..=4).map(|seq| delivery.read(&meta(seq), none, AWAY, NOW));
+    let verdicts = (1..=4).map(|seq| delivery.read(&meta(seq), false, none, AWAY, NOW));
     let expected = [
         Verdict::PassOver,
         Verdict::Wait,
@@ -340,6 +358,7 @@ fn a_device_does_not_get_its_own_where_it_said_so() {
         topic: topic.clone(),
         properties: Bytes::new(),
         retain: false,
+        publisher: own,
     };
     assert_eq!(
         delivery.hint(&entry, true, none, HERE, NOW),
@@ -351,9 +370,19 @@ fn a_device_does_not_get_its_own_where_it_said_so() {
     assert_eq!(delivery.live(&message, own, HERE, NOW), Verdict::PassOver);
     let other = live(Topic::Private(topic), None);
     assert_eq!(delivery.live(&other, own, HERE, NOW), Verdict::SendOnce);
-    delivery.set_filters(vec![quiet, filter(Filter::Everything, true)], Seq(0));
+    delivery.set_filters(
+        vec![quiet.clone(), filter(Filter::Everything, true)],
+        Seq(0),
+    );
     entry.seq = Seq(3);
     assert_eq!(delivery.hint(&entry, true, none, HERE, NOW), Verdict::Send);
+    delivery.reached(Seq(5));
+    entry.seq = Seq(4);
+    assert_eq!(delivery.read(&entry, true, none, HERE, NOW), Verdict::Send);
+    delivery.set_filters(vec![quiet], Seq(0));
+    entry.seq = Seq(5);
+    let read = delivery.read(&entry, true, none, HERE, NOW);
+    assert_eq!(read, Verdict::Settle);
 }
 
 #[test]

@@ -42,16 +42,9 @@ pub(crate) fn encode(stamp: Stamp, notice: &Notice) -> Bytes {
     out.put_u64(stamp.counter);
     out.put_u64(stamp.sent_micros);
     match notice {
-        Notice::Stored {
-            user,
-            entry,
-            publisher,
-        } => {
+        Notice::Stored { user, entry } => {
             out.put_u8(STORED);
             out.put_slice(user.as_bytes());
-            put_option(&mut out, publisher.as_ref(), |out, device| {
-                out.put_slice(device.as_bytes());
-            });
             put_meta(&mut out, &entry.meta);
             out.put_slice(&entry.payload);
         }
@@ -102,7 +95,6 @@ pub(crate) fn decode(mut bytes: Bytes) -> Option<(Stamp, Notice)> {
     let notice = match kind {
         STORED => Notice::Stored {
             user,
-            publisher: option(bytes, |bytes| array(bytes).map(DeviceId::from_bytes))?,
             entry: Entry {
                 meta: meta(bytes)?,
                 payload: std::mem::take(bytes),
@@ -153,11 +145,13 @@ fn put_meta(out: &mut BytesMut, meta: &EntryMeta) {
             topic,
             properties,
             retain,
+            publisher,
         } => {
             out.put_u8(PRIVATE);
             put_sized(out, topic.as_str().as_bytes());
             put_sized(out, properties);
             out.put_u8((*retain).into());
+            out.put_slice(publisher.as_bytes());
         }
     }
 }
@@ -179,6 +173,7 @@ fn meta(bytes: &mut Bytes) -> Option<EntryMeta> {
                 topic: private_topic(bytes)?,
                 properties: sized(bytes)?,
                 retain: flag(bytes)?,
+                publisher: DeviceId::from_bytes(array(bytes)?),
             },
             _ => return None,
         },
@@ -344,25 +339,21 @@ mod tests {
                 urgency,
                 muted,
             }),
-            (any_private(), any_bytes(), any::<bool>()).prop_map(|(topic, properties, retain)| {
-                Content::Private {
+            (any_private(), any_bytes(), any::<(bool, [u8; 16])>()).prop_map(
+                |(topic, properties, (retain, publisher))| Content::Private {
                     topic,
                     properties,
                     retain,
+                    publisher: DeviceId::from_bytes(publisher),
                 }
-            }),
+            ),
         ]
     }
 
     fn any_notice() -> impl Strategy<Value = Notice> {
         let user = UserId::from_bytes([1; 16]);
         let publisher = || proptest::option::of(any::<[u8; 16]>().prop_map(DeviceId::from_bytes));
-        let stored = (
-            any_content(),
-            any_bytes(),
-            publisher(),
-            any::<(u32, bool)>(),
-        );
+        let stored = (any_content(), any_bytes(), any::<(u32, bool)>());
         let topic = prop_oneof![
             Just(Topic::Events),
             any_private().prop_map(Topic::Private),
@@ -377,22 +368,19 @@ mod tests {
         );
         let live = (topic, any_bytes(), options, any::<(bool, bool)>());
         prop_oneof![
-            stored.prop_map(
-                move |(content, payload, publisher, (time, seen))| Notice::Stored {
-                    user,
-                    entry: Entry {
-                        meta: EntryMeta {
-                            seq: Seq(time.into()),
-                            content,
-                            sent: Timestamp::from_millis(time.into()),
-                            expires: Timestamp::from_millis(u64::from(time) * 2),
-                            seen,
-                        },
-                        payload,
+            stored.prop_map(move |(content, payload, (time, seen))| Notice::Stored {
+                user,
+                entry: Entry {
+                    meta: EntryMeta {
+                        seq: Seq(time.into()),
+                        content,
+                        sent: Timestamp::from_millis(time.into()),
+                        expires: Timestamp::from_millis(u64::from(time) * 2),
+                        seen,
                     },
-                    publisher,
-                }
-            ),
+                    payload,
+                },
+            }),
             live.prop_map(move |(topic, bytes, options, flags)| Notice::Live {
                 user,
                 message: Live {

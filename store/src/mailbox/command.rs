@@ -275,12 +275,8 @@ pub enum Outcome {
 /// What became durable, in commit order, for live delivery and events.
 #[derive(Debug, Clone)]
 pub enum Commit {
-    /// A new entry, with the publishing device for No Local.
-    Stored {
-        user: UserId,
-        entry: Entry,
-        publisher: Option<DeviceId>,
-    },
+    /// A new entry.
+    Stored { user: UserId, entry: Entry },
     /// A notification with `TTL: 0` was accepted; the away rule goes by this urgency.
     Transient {
         user: UserId,

@@ -1,6 +1,6 @@
 //! What a user's log holds.
 
-use belfry_protocol::id::{NotificationId, PermissionId};
+use belfry_protocol::id::{DeviceId, NotificationId, PermissionId};
 use belfry_protocol::push::Urgency;
 use belfry_protocol::time::Timestamp;
 use belfry_protocol::topic::{PrivateTopic, Topic};
@@ -33,6 +33,8 @@ pub enum Content {
         properties: Bytes,
         /// Whether it was published with RETAIN, for Retain As Published (§3.8.3.1).
         retain: bool,
+        /// Who published it, for No Local (§3.8.3.1).
+        publisher: DeviceId,
     },
 }
 
@@ -57,6 +59,14 @@ impl EntryMeta {
         match &self.content {
             Content::Notification { permission, .. } => Topic::Notification(*permission),
             Content::Private { topic, .. } => Topic::Private(topic.clone()),
+        }
+    }
+
+    /// The device that published it, where one did.
+    pub fn publisher(&self) -> Option<DeviceId> {
+        match self.content {
+            Content::Notification { .. } => None,
+            Content::Private { publisher, .. } => Some(publisher),
         }
     }
 }

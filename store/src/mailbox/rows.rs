@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// The version of everything in this file; a store of another one is refused at the start.
-pub(super) const FORMAT: u32 = 3;
+pub(super) const FORMAT: u32 = 4;
 
 /// A row that was written by something else, or damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -129,6 +129,7 @@ enum ContentRow {
     Private {
         topic: String,
         retain: bool,
+        publisher: [u8; 16],
     },
 }
 
@@ -157,9 +158,15 @@ pub(super) fn encode_meta(meta: &Meta) -> Vec<u8> {
             muted: *muted,
             collapse: meta.collapse.clone(),
         },
-        Content::Private { topic, retain, .. } => ContentRow::Private {
+        Content::Private {
+            topic,
+            retain,
+            publisher,
+            ..
+        } => ContentRow::Private {
             topic: topic.as_str().to_owned(),
             retain: *retain,
+            publisher: *publisher.as_bytes(),
         },
     };
     encode(&MetaRow {
@@ -192,13 +199,18 @@ pub(super) fn decode_meta(seq: Seq, bytes: &[u8]) -> Result<Meta, Unreadable> {
             },
             collapse,
         ),
-        ContentRow::Private { topic, retain } => {
+        ContentRow::Private {
+            topic,
+            retain,
+            publisher,
+        } => {
             let topic = PrivateTopic::new(&topic).map_err(|_| Unreadable)?;
             (
                 Content::Private {
                     topic,
                     properties: Bytes::new(),
                     retain,
+                    publisher: DeviceId::from_bytes(publisher),
                 },
                 None,
             )

@@ -330,7 +330,6 @@ impl UserState {
         entry: Entry,
         bytes: u32,
         collapse: Option<String>,
-        publisher: Option<DeviceId>,
         context: &Context<'_>,
     ) {
         let done = (!self.is_owed(&entry.meta, context.now)).then_some(context.now);
@@ -348,11 +347,7 @@ impl UserState {
         self.changes.metas.insert(entry.meta.seq);
         self.changes.bodies.push(entry.clone());
         self.metas.insert(entry.meta.seq, meta);
-        self.changes.commits.push(Commit::Stored {
-            user,
-            entry,
-            publisher,
-        });
+        self.changes.commits.push(Commit::Stored { user, entry });
     }
 
     /// Whether a session is owed this entry now.

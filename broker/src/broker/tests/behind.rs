@@ -38,3 +38,25 @@ async fn one_whose_user_is_erased_still_hears_and_ends() {
     one.is_closed().await;
     server.broker.drain().await;
 }
+
+#[tokio::test]
+async fn no_local_holds_for_what_it_published_meanwhile() {
+    let server = Server::start(Settings::default()).await;
+    let no_local = 4;
+    let filters = [(&*topic("n/#"), 1), (&topic("x/#"), 1 | no_local)];
+    let mut one = narrow(&server, &filters).await;
+    let mut two = server.tcp(5).await;
+    two.connect(2, false).await;
+    two.subscribe(&[(&topic("x/#"), 1)], &[1]).await;
+    server.post(1).await;
+    let id = gets(&mut one, 1).await;
+    one.publish(&topic("x/a"), b"own", 1, 7, false).await;
+    assert_eq!(one.next().await.ack(), (4, 7, 0));
+    // The other one has it, so this one has heard of it.
+    assert_eq!(two.next().await.topic(), topic("x/a"));
+    one.ping().await;
+    one.puback(id).await;
+    // It would come before the second answer at the latest.
+    one.ping().await;
+    one.ping().await;
+}

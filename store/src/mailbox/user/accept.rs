@@ -107,7 +107,7 @@ impl UserState {
         };
         let payload = Bytes::from(envelope.to_json(Some(seq.0)));
         let entry = Entry { meta, payload };
-        self.insert(user, entry, bytes, collapse, None, context);
+        self.insert(user, entry, bytes, collapse, context);
         (seq, pushed_out)
     }
 

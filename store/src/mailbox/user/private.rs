@@ -59,6 +59,7 @@ impl UserState {
             topic: publish.topic.clone(),
             properties: publish.properties.clone(),
             retain: publish.retain,
+            publisher: publish.device,
         };
         let meta = EntryMeta {
             seq,
@@ -72,7 +73,7 @@ impl UserState {
             payload: publish.payload.clone(),
         };
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        self.insert(user, entry, bytes, None, Some(publish.device), context);
+        self.insert(user, entry, bytes, None, context);
         if !self.may_echo(publish) && self.sessions.contains_key(&publish.device) {
             self.settle(publish.device, &[seq], context.now)?;
         }
@@ -84,6 +85,7 @@ impl UserState {
             topic: publish.topic.clone(),
             properties: Bytes::new(),
             retain: false,
+            publisher: publish.device,
         };
         let seq = Seq(self.head.0 + 1);
         let entry = EntryMeta {
