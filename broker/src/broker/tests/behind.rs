@@ -60,3 +60,126 @@ async fn no_local_holds_for_what_it_published_meanwhile() {
     one.ping().await;
     one.ping().await;
 }
+
+#[tokio::test]
+async fn one_that_cannot_read_for_a_while_gets_everything_in_order_afterwards() {
+    let server = Server::start(Settings::default()).await;
+    let mut one = narrow(&server, &[(&topic("n/#"), 1)]).await;
+    let mut two = server.subscribed(2, 4).await;
+    for number in 1..=3 {
+        server.post(number).await;
+        gets(&mut two, number).await;
+    }
+    let id = gets(&mut one, 1).await;
+    one.ping().await;
+    server.gate.refuse(true);
+    one.puback(id).await;
+    // It is served while the mailbox is unavailable, and tries again by itself.
+    one.ping().await;
+    one.ping().await;
+    server.gate.refuse(false);
+    for number in 2..=3 {
+        let id = gets(&mut one, number).await;
+        one.puback(id).await;
+    }
+    server.post(4).await;
+    gets(&mut one, 4).await;
+    one.ping().await;
+}
+
+#[tokio::test]
+async fn what_was_taken_back_on_its_way_does_not_come_again_and_keeps_no_room() {
+    let server = Server::start(Settings::default()).await;
+    let connect = Connect {
+        // Receive Maximum.
+        properties: &[0x21, 0, 3],
+        ..Connect::new(1)
+    };
+    let mut one = server.tcp(5).await;
+    one.connect_as(&connect).await;
+    one.subscribe(&[(&topic("n/#"), 1)], &[1]).await;
+    let mut short = Server::envelope(3, Urgency::Normal);
+    short.expires = short.sent.plus(Duration::from_secs(600));
+    for number in [1, 2] {
+        server.post(number).await;
+    }
+    server.accept(short).await;
+    for number in 4..=6 {
+        server.post(number).await;
+    }
+    for number in 1..=3 {
+        gets(&mut one, number).await;
+    }
+    one.disconnect_reading().await;
+    server.is_gone(1).await;
+    // Of what was on its way one is withdrawn and one expires, and of what was not, one is seen.
+    let (user, seq) = (user(), Seq(1));
+    server.apply(Command::Withdraw { user, seq }).await;
+    let ids = vec![Server::envelope(5, Urgency::Normal).id];
+    server.apply(Command::Seen { user, ids }).await;
+    server.pass(601).await;
+    let mut one = server.tcp(5).await;
+    assert!(one.connect_as(&connect).await);
+    let again = one.next().await;
+    assert_eq!((super::seq(&again), again.dup()), (2, true));
+    for number in [4, 6] {
+        let id = gets(&mut one, number).await;
+        one.puback(id).await;
+    }
+    one.puback(again.id()).await;
+    one.ping().await;
+}
+
+#[tokio::test]
+async fn a_resumed_window_may_be_smaller_than_what_is_on_its_way() {
+    let server = Server::start(Settings::default()).await;
+    let mut one = server.subscribed(1, 5).await;
+    for number in 1..=4 {
+        server.post(number).await;
+        gets(&mut one, number).await;
+    }
+    one.disconnect().await;
+    let mut one = server.tcp(5).await;
+    let connect = Connect {
+        // Receive Maximum.
+        properties: &[0x21, 0, 2],
+        ..Connect::new(1)
+    };
+    assert!(one.connect_as(&connect).await);
+    let mut ids = Vec::new();
+    for number in 1..=2 {
+        ids.push(gets(&mut one, number).await);
+    }
+    one.ping().await;
+    // The later one first: what lies between is still to come.
+    for id in ids.into_iter().rev() {
+        one.puback(id).await;
+    }
+    for number in 3..=4 {
+        let id = gets(&mut one, number).await;
+        one.puback(id).await;
+    }
+    one.ping().await;
+}
+
+#[tokio::test]
+async fn one_that_is_removed_with_a_backlog_comes_back_to_nothing() {
+    let server = Server::start(Settings::default()).await;
+    let mut one = narrow(&server, &[(&topic("n/#"), 1)]).await;
+    for number in 1..=3 {
+        server.post(number).await;
+    }
+    let id = gets(&mut one, 1).await;
+    let (user, device) = (user(), device(1));
+    server.apply(Command::RemoveDevice { user, device }).await;
+    one.puback(id).await;
+    let cause = CloseCause::Administrative;
+    server.broker.disconnect_device(user, device, cause);
+    while one.next().await.kind() != 14 {}
+    one.is_closed().await;
+    server.is_gone(1).await;
+    assert!(server.row(1).await.is_none(), "and its end made none");
+    let mut one = server.tcp(5).await;
+    assert!(!one.connect(1, false).await);
+    one.ping().await;
+}
