@@ -135,6 +135,7 @@ impl Broker {
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                biased;
                 _ = interval.tick() => {
                     crate::figures::swept(SweepCause::Interval);
                     for bucket in 0..BUCKETS {

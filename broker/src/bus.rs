@@ -1,4 +1,5 @@
-//! The way of a notice to the process where its user is connected: rumqttd's router, embedded.
+//! The way of a notice to the process where its user is connected: rumqttd's router, embedded. The
+//! simulation has a bus of its own, that is late and loses when it is told to.
 //!
 //! Two links and 128 fixed topics at QoS 0, which is what that router is fast at. It drops from its
 //! log when the reader lags, so what follows from commits carries a counter a bucket: a jump means
@@ -6,6 +7,7 @@
 //!
 //! The router's thread cannot be ended, so a bus lives as long as the process.
 
+use crate::directory::BoxFuture;
 use crate::figures;
 use crate::hub::Registry;
 use crate::notice::codec::Stamp;
@@ -35,7 +37,16 @@ pub(crate) enum Channel {
 }
 
 /// Carries notices to the registry.
-pub(crate) struct Bus {
+pub(crate) trait Bus: Send + Sync {
+    /// Sends a notice on its way.
+    fn publish(&self, channel: Channel, notice: Notice);
+
+    /// Resolves to a bucket of which something was lost.
+    fn jumped(&self) -> BoxFuture<'_, u16>;
+}
+
+/// The router in this process.
+pub(crate) struct RouterBus {
     writer: Mutex<Writer>,
     jumps: Arc<Jumps>,
     registry: Arc<Registry>,
@@ -49,7 +60,7 @@ struct Writer {
 
 /// Buckets that are to be swept.
 #[derive(Default)]
-struct Jumps {
+pub(crate) struct Jumps {
     buckets: Mutex<BTreeSet<u16>>,
     some: Notify,
 }
@@ -57,7 +68,7 @@ struct Jumps {
 /// The counter that each bucket's next notice should have.
 struct Expected(Vec<u64>);
 
-impl Bus {
+impl RouterBus {
     /// Starts the router with its reader.
     pub(crate) fn start(registry: Arc<Registry>) -> Self {
         let config = RouterConfig {
@@ -98,9 +109,11 @@ impl Bus {
             registry,
         }
     }
+}
 
-    /// Sends a notice on its way. Waits at most for the router to take what was sent before.
-    pub(crate) fn publish(&self, channel: Channel, notice: Notice) {
+impl Bus for RouterBus {
+    /// Waits at most for the router to take what was sent before.
+    fn publish(&self, channel: Channel, notice: Notice) {
         let bucket = usize::from(bucket(notice.user()));
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let Writer { link, mail, change } = &mut *writer;
@@ -131,19 +144,22 @@ impl Bus {
         }
     }
 
-    /// Resolves to a bucket of which something was lost.
-    pub(crate) async fn jumped(&self) -> u16 {
-        loop {
-            if let Some(bucket) = self.jumps.take() {
-                return bucket;
-            }
-            self.jumps.some.notified().await;
-        }
+    fn jumped(&self) -> BoxFuture<'_, u16> {
+        Box::pin(self.jumps.next())
     }
 }
 
 impl Jumps {
-    fn add(&self, bucket: u16) {
+    pub(crate) async fn next(&self) -> u16 {
+        loop {
+            if let Some(bucket) = self.take() {
+                return bucket;
+            }
+            self.some.notified().await;
+        }
+    }
+
+    pub(crate) fn add(&self, bucket: u16) {
         let buckets = self.buckets.lock();
         buckets
             .unwrap_or_else(PoisonError::into_inner)

@@ -4,7 +4,7 @@
 //! listener is told goes over the bus and comes back to [`Hub::dispatch`], so that in a cluster
 //! another bus can carry it to the node where the user is.
 
-use crate::bus::{Bus, Channel};
+use crate::bus::{Bus, Channel, RouterBus};
 use crate::connection::wall_clock;
 use crate::inbox::{CloseCause, Inbox};
 use crate::notice::{Live, Notice};
@@ -27,7 +27,7 @@ pub struct Hub(Arc<Inner>);
 
 struct Inner {
     registry: Arc<Registry>,
-    bus: Bus,
+    bus: Box<dyn Bus>,
 }
 
 /// The users of one bucket with their connections.
@@ -67,10 +67,15 @@ impl Older {
 impl Hub {
     /// A hub with its bus running.
     pub fn start() -> Self {
+        Self::over(|registry| Box::new(RouterBus::start(registry)))
+    }
+
+    /// A hub over a bus that leads to its registry.
+    pub(crate) fn over(bus: impl FnOnce(Arc<Registry>) -> Box<dyn Bus>) -> Self {
         let registry = Arc::new(Registry {
             buckets: (0..BUCKETS).map(|_| Mutex::default()).collect(),
         });
-        let bus = Bus::start(Arc::clone(&registry));
+        let bus = bus(Arc::clone(&registry));
         Self(Arc::new(Inner { registry, bus }))
     }
 

@@ -3,7 +3,7 @@
 use crate::mailbox::{AnyMailbox, apply_one};
 use belfry_protocol::id::{DeviceId, UserId};
 use belfry_store::mailbox::{Command, Refusal, Seq};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -11,11 +11,12 @@ use tokio::sync::Notify;
 /// Devices settled in one call, so that one flush is not one enormous batch.
 const DEVICES_PER_APPLY: usize = 1_024;
 
-type Pending = HashMap<(UserId, DeviceId), Vec<Seq>>;
+/// In order, so that what is flushed together has one order whatever the run.
+type Pending = BTreeMap<(UserId, DeviceId), Vec<Seq>>;
 
 /// Ends of sessions, one a device: no more than there were connections when the mailbox became
 /// unavailable, since none begins without it.
-type Ends = HashMap<(UserId, DeviceId), Command>;
+type Ends = BTreeMap<(UserId, DeviceId), Command>;
 
 /// Gathers what persistent sessions have settled.
 pub(crate) struct Settler {

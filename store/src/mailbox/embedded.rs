@@ -7,6 +7,8 @@ mod batch;
 mod cache;
 mod disk;
 mod due;
+#[cfg(feature = "simulation")]
+pub mod stepped;
 #[cfg(test)]
 mod tests;
 mod torn;

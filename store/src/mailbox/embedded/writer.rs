@@ -30,7 +30,7 @@ const PRUNE_SLICE: usize = 4_096;
 /// longer.
 const FORGET_SLICE: usize = 8_192;
 
-type Answer = Vec<Result<Outcome, Refusal>>;
+pub(super) type Answer = Vec<Result<Outcome, Refusal>>;
 
 /// Work for the writer.
 pub(super) enum Job {
@@ -78,6 +78,9 @@ pub(super) struct Writer {
     /// that it is due.
     with_wills: Vec<UserId>,
     prune_cursor: Option<UserId>,
+    /// Whether the next write is to fail.
+    #[cfg(feature = "simulation")]
+    pub(super) fails: bool,
 }
 
 impl Writer {
@@ -107,6 +110,8 @@ impl Writer {
             connection_changes: Vec::new(),
             with_wills,
             prune_cursor: None,
+            #[cfg(feature = "simulation")]
+            fails: false,
         };
         writer.take_up(disk)?;
         Ok(writer)
@@ -159,7 +164,7 @@ impl Writer {
     }
 
     /// Applies, syncs, answers, tells.
-    fn commit(&mut self, batch: Vec<(Vec<Command>, oneshot::Sender<Answer>)>) {
+    pub(super) fn commit(&mut self, batch: Vec<(Vec<Command>, oneshot::Sender<Answer>)>) {
         if batch.is_empty() {
             return;
         }
@@ -295,6 +300,10 @@ impl Writer {
 
     /// Writes what changed and syncs it. On failure nothing of the batch counts.
     fn write(&mut self, touched: &[UserId]) -> Result<Vec<Commit>, Failed> {
+        #[cfg(feature = "simulation")]
+        if std::mem::take(&mut self.fails) {
+            return Err(self.fail());
+        }
         let disk = self.disk().map_err(|_| self.give_up())?;
         let mut batch = disk.database.batch().durability(Some(PersistMode::SyncAll));
         let mut commits = Vec::new();
@@ -386,6 +395,20 @@ impl Writer {
         Failed
     }
 
+    /// A write that fails because it is told to: the files are as they were, and need not be opened
+    /// again.
+    #[cfg(feature = "simulation")]
+    fn fail(&mut self) -> Failed {
+        let disk = self.disk.take();
+        let failed = self.give_up();
+        if let Some(disk) = disk
+            && self.take_up(disk).is_err()
+        {
+            self.disk = None;
+        }
+        failed
+    }
+
     /// The batch is written, and with it how its connections began and ended.
     fn note_connections(&mut self, erased: &[UserId]) {
         for (connection, change) in std::mem::take(&mut self.connection_changes) {
@@ -401,7 +424,7 @@ impl Writer {
 
     /// Looks through up to `slice` users for what is over, and removes it, with up to `keys`
     /// idempotency keys.
-    fn prune(&mut self, slice: usize, keys: usize) {
+    pub(super) fn prune(&mut self, slice: usize, keys: usize) {
         let now = (self.clock)();
         let Ok(disk) = self.disk() else { return };
         let due = match due_users(&disk, self.prune_cursor, slice, now) {
