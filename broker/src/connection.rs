@@ -278,10 +278,7 @@ impl Connection {
                 self.subscribe(subscribe).await;
                 None
             }
-            Action::Unsubscribe(unsubscribe) => {
-                self.unsubscribe(unsubscribe).await;
-                None
-            }
+            Action::Unsubscribe(unsubscribe) => self.unsubscribe(unsubscribe).await,
             Action::Release(packet_id) => self.release(packet_id).await,
             Action::Nothing | Action::Send(_) | Action::Settled(_) => None,
             Action::End(ending) => Some(ending),

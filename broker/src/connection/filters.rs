@@ -4,6 +4,7 @@ use super::{Client, Connection, wall_clock};
 use crate::denial::{self, Denial};
 use crate::mailbox::apply_one;
 use crate::notice::Live;
+use crate::session::Ending;
 use crate::wire::{
     ProtocolVersion, QoS, ReasonCode, RetainHandling, ServerPacket, SubAck, Subscribe,
     SubscribeFilter, UnsubAck, Unsubscribe,
@@ -78,10 +79,10 @@ impl Connection {
         }
     }
 
-    pub(super) async fn unsubscribe(&mut self, unsubscribe: Unsubscribe) {
-        let Some(client) = &mut self.client else {
-            return;
-        };
+    /// Takes filters away, or ends the connection where it cannot say that it did not.
+    pub(super) async fn unsubscribe(&mut self, unsubscribe: Unsubscribe) -> Option<Ending> {
+        let version = self.session.version();
+        let client = self.client.as_mut()?;
         let mut codes = Vec::with_capacity(unsubscribe.filters.len());
         let mut detail = None;
         let mut removed = Vec::new();
@@ -103,6 +104,10 @@ impl Connection {
                 filters: removed,
             };
             if apply_one(&*self.broker.0.mailbox, command).await.is_err() {
+                // A 3.1.1 UNSUBACK has no codes, so it would tell of what was not done (§3.11 there).
+                if version == Some(ProtocolVersion::V311) {
+                    return Some(Ending::Refused(denial::FILTERS_UNAVAILABLE));
+                }
                 let Denial { reason, says } = denial::FILTERS_UNAVAILABLE;
                 for code in codes
                     .iter_mut()
@@ -120,6 +125,7 @@ impl Connection {
             codes,
             detail,
         }));
+        None
     }
 
     async fn grant(
