@@ -64,7 +64,12 @@ impl Connection {
             _ => Kept::Session,
         };
         let opened = self.open_row(user, device, connect, kept, will).await;
-        let (row, present, head) = opened.map_err(|_| denial::SESSION_UNAVAILABLE)?;
+        let Ok((row, present, head)) = opened else {
+            // For the next attempt. It counts no longer than the session that it belongs to.
+            let detached = &broker.0.detached;
+            detached.keep(device, left, Duration::MAX, steady_clock());
+            return Err(denial::SESSION_UNAVAILABLE);
+        };
         let inbox = &registration.inbox;
         broker.0.hub.set_presence(user, inbox, row.presence);
         let rule = broker.0.settings.release;
