@@ -139,20 +139,25 @@ impl Broker {
                 _ = interval.tick() => {
                     crate::figures::swept(SweepCause::Interval);
                     for bucket in 0..BUCKETS {
-                        self.sweep(bucket).await;
+                        self.sweep(bucket, SweepCause::Interval).await;
                     }
                 }
                 bucket = self.0.hub.jumped() => {
                     crate::figures::swept(SweepCause::Jump);
-                    self.sweep(bucket).await;
+                    self.sweep(bucket, SweepCause::Jump).await;
                 }
             }
         }
     }
 
     /// Tells the connections of a bucket how far their logs reach: what the bus lost costs latency.
-    async fn sweep(&self, bucket: u16) {
-        for users in self.0.hub.connected(bucket).chunks(SWEEP_USERS) {
+    /// After a jump they also look at what else they may have missed.
+    async fn sweep(&self, bucket: u16, cause: SweepCause) {
+        let users = self.0.hub.connected(bucket);
+        if cause == SweepCause::Jump {
+            users.iter().for_each(|user| self.0.hub.missed(*user));
+        }
+        for users in users.chunks(SWEEP_USERS) {
             let Ok(heads) = self.0.mailbox.heads(users.to_vec()).await else {
                 return;
             };

@@ -68,6 +68,8 @@ struct Client {
     publishes: Allowance,
     /// Held entries after this one are to be considered again: the situation changed.
     review: Option<Seq>,
+    /// Something for this connection was lost on the bus.
+    missed: bool,
     retry: Option<Instant>,
     /// When the client has taken nothing for too long, and what it had taken at the last look.
     write_deadline: Option<Instant>,

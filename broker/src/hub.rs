@@ -236,6 +236,14 @@ impl Hub {
         }
     }
 
+    /// Something for the user's connections was lost on the bus.
+    pub(crate) fn missed(&self, user: UserId) {
+        let users = self.0.registry.lock(user);
+        for slot in users.get(&user).map(Vec::as_slice).unwrap_or_default() {
+            slot.inbox.missed();
+        }
+    }
+
     /// Resolves to a bucket whose hints were in part lost, so that it is swept at once.
     pub(crate) async fn jumped(&self) -> u16 {
         self.0.bus.jumped().await

@@ -49,6 +49,7 @@ struct State {
     acknowledged: Option<Settled>,
     presence: Presence,
     situation_changed: bool,
+    missed: bool,
 }
 
 /// What an inbox held.
@@ -66,6 +67,8 @@ pub(crate) struct Mail {
     pub(crate) acknowledged: Option<Settled>,
     /// The presence of a device of the user changed.
     pub(crate) situation_changed: bool,
+    /// Something else that was for this connection was lost on the bus.
+    pub(crate) missed: bool,
 }
 
 impl Inbox {
@@ -83,6 +86,7 @@ impl Inbox {
                 // Until its session is open: what the device last said is in there.
                 presence: Presence::Away,
                 situation_changed: false,
+                missed: false,
             }),
             wake: Notify::new(),
         }
@@ -104,6 +108,7 @@ impl Inbox {
             forget: std::mem::take(&mut state.forget),
             acknowledged: state.acknowledged.take(),
             situation_changed: std::mem::take(&mut state.situation_changed),
+            missed: std::mem::take(&mut state.missed),
         }
     }
 
@@ -176,6 +181,12 @@ impl Inbox {
             drop(state);
             self.wake.notify_one();
         }
+    }
+
+    /// Something for this connection was lost on the bus.
+    pub(crate) fn missed(&self) {
+        self.lock().missed = true;
+        self.wake.notify_one();
     }
 
     pub(crate) fn close(&self, cause: CloseCause) {

@@ -89,6 +89,7 @@ impl Connection {
             unlogged: unlogged::Unlogged::default(),
             publishes: Allowance::full(now),
             review: None,
+            missed: false,
             retry: None,
             write_deadline: None,
             taken: 0,

@@ -1,7 +1,8 @@
 //! What goes to the device: from its inbox while it is live, from the mailbox otherwise.
 
 use super::{Client, Connection, RETRY_AFTER, steady_clock, wall_clock};
-use crate::delivery::Verdict;
+use crate::delivery::{Settled, Verdict};
+use crate::mailbox::apply_one;
 use crate::notice::{Live, Notice};
 use crate::presence::Situation;
 use crate::session::{Ending, InFlight};
@@ -10,7 +11,7 @@ use crate::wire::{ProtocolVersion, QoS, ServerPacket, ServerPublish};
 use belfry_protocol::envelope::NOTIFICATION_CONTENT_TYPE;
 use belfry_protocol::time::Timestamp;
 use belfry_protocol::topic::Topic;
-use belfry_store::mailbox::{Content, Entry, Refusal, Seq};
+use belfry_store::mailbox::{Command, Content, Entry, Outcome, Refusal, Seq};
 use bytes::Bytes;
 use std::num::NonZeroU16;
 
@@ -39,6 +40,7 @@ impl Connection {
         if mail.situation_changed {
             client.review = Some(Seq(0));
         }
+        client.missed |= mail.missed;
         None
     }
 
@@ -52,7 +54,7 @@ impl Connection {
         }
         let due = client.delivery.next_due();
         let due = due.is_some_and(|due| client.review.is_some() || due <= wall_clock());
-        !client.delivery.is_live() || !client.unlogged.is_empty() || due
+        !client.delivery.is_live() || !client.unlogged.is_empty() || due || client.missed
     }
 
     /// Sends what the window and the write buffer have room for, unless the connection is to end.
@@ -69,12 +71,7 @@ impl Connection {
                 self.send_live(&message);
                 continue;
             }
-            let more = match self.deliver_held().await {
-                Ok(true) => Ok(true),
-                Ok(false) => self.deliver_page().await,
-                Err(refusal) => Err(refusal),
-            };
-            match more {
+            match self.deliver_some().await {
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(_) => {
@@ -85,6 +82,37 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// Whether there may be more.
+    async fn deliver_some(&mut self) -> Result<bool, Refusal> {
+        self.hear_what_was_missed().await?;
+        Ok(self.deliver_held().await? || self.deliver_page().await?)
+    }
+
+    /// After a loss on the bus, asks the mailbox for what was acknowledged over HTTP meanwhile.
+    async fn hear_what_was_missed(&mut self) -> Result<(), Refusal> {
+        let Some(client) = self.client.as_mut().filter(|client| client.missed) else {
+            return Ok(());
+        };
+        if client.persistent() {
+            // Without filters it changes nothing, and answers with the row.
+            let command = Command::Subscribe {
+                user: client.user,
+                device: client.device,
+                filters: Vec::new(),
+            };
+            match apply_one(&*self.broker.0.mailbox, command).await {
+                Ok(Outcome::Session { row, .. }) => client.delivery.adopt(&Settled {
+                    acked: row.acked,
+                    holes: row.holes,
+                }),
+                Ok(_) | Err(Refusal::UnknownSession) => {}
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        client.missed = false;
+        Ok(())
     }
 
     /// A device that takes nothing of what is written takes no hints either; what it misses it reads
