@@ -441,7 +441,8 @@ impl Connection {
                 epoch,
                 ..
             } = client;
-            self.broker.0.settler.flush_session(user, device).await;
+            // Tried again with the others, and before the next connection.
+            let _ = self.broker.0.settler.flush_session(user, device).await;
             let close = Command::CloseSession {
                 user,
                 device,

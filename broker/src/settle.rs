@@ -51,9 +51,16 @@ impl Settler {
         }
     }
 
-    /// Makes a session's acknowledgements durable now: at its end, before another one begins. What the
-    /// mailbox cannot take now is tried again with the others.
-    pub(crate) async fn flush_session(&self, user: UserId, device: DeviceId) {
+    /// Makes a session's acknowledgements durable now: at its end, and before another one begins. What
+    /// the mailbox cannot take now is tried again with the others.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`]: what a session that began now would be sent again.
+    pub(crate) async fn flush_session(
+        &self,
+        user: UserId,
+        device: DeviceId,
+    ) -> Result<(), Refusal> {
         let under_way = self.flushing.lock().await;
         let seqs = self.lock().remove(&(user, device));
         drop(under_way);
@@ -65,8 +72,10 @@ impl Settler {
             };
             if let Err(Refusal::Unavailable) = apply_one(&*self.mailbox, command).await {
                 self.settle_later((user, device), seqs);
+                return Err(Refusal::Unavailable);
             }
         }
+        Ok(())
     }
 
     /// Ends a session, after what it has settled. Where the mailbox cannot take it now it is tried again

@@ -141,6 +141,8 @@ impl Connection {
         let mailbox = &*self.broker.0.mailbox;
         let expiry = Duration::from_secs(self.session.expiry_secs().into());
         if kept != Kept::Nothing {
+            // Left by an earlier connection where the mailbox did not take them.
+            self.broker.0.settler.flush_session(user, device).await?;
             let command = Command::OpenSession {
                 user,
                 device,
