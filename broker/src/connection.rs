@@ -480,6 +480,10 @@ fn steady_clock() -> Instant {
 
 /// The time of day.
 pub(crate) fn wall_clock() -> Timestamp {
+    #[cfg(test)]
+    if let Some(now) = crate::simulation::time::now() {
+        return now;
+    }
     Timestamp::of(SystemTime::now())
 }
 

@@ -31,6 +31,8 @@ pub mod presence;
 pub mod session;
 mod settings;
 mod settle;
+#[cfg(test)]
+mod simulation;
 mod transport;
 mod upgrade;
 mod vanished;
