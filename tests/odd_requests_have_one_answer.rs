@@ -119,9 +119,6 @@ async fn json_is_bounded_in_size_and_in_depth() {
         let problem: serde_json::Value = answer.json().await.expect("a problem");
         assert_eq!(problem["status"], expected);
     };
-    // Of this one the server waits for nothing, and says that the connection ends; so does the client
-    // know that the next request needs another.
-    check(" ".repeat(20_000_000), 413).await;
     check("[".repeat(60_000), 422).await;
     check(format!("{{\"username\":{}", "[".repeat(60_000)), 400).await;
     check(format!("{{\"other\":{}", "[".repeat(60_000)), 400).await;

@@ -166,18 +166,17 @@ impl Delivery {
         self.verdict(meta, sent, situation, now)
     }
 
-    /// A page was read to its end. Whether that led anywhere: it need not be tried again at once
-    /// otherwise.
-    pub(crate) fn page_read(&mut self, considered: Seq, head: Seq) -> bool {
-        let before = self.position;
-        self.position = before.max(considered);
+    /// A page after `after` was read to its end. Whether that led anywhere, be it past entries that are
+    /// settled already: it need not be tried again at once otherwise.
+    pub(crate) fn page_read(&mut self, after: Seq, considered: Seq, head: Seq) -> bool {
+        self.position = self.position.max(considered);
         self.head = if considered < head {
             self.head.max(head)
         } else {
             // There is no more, also where more was heard of: the log of an erased user is gone.
             self.position
         };
-        self.is_live() || self.position > before
+        self.is_live() || self.position > after
     }
 
     /// Held entries whose time has come, and those after `review`, where the situation changed; at

@@ -270,7 +270,7 @@ impl Connection {
         let Some(client) = &mut self.client else {
             return Ok(false);
         };
-        let more = client.delivery.page_read(page.considered, page.head);
+        let more = client.delivery.page_read(after, page.considered, page.head);
         client.caught_up |= client.delivery.is_live();
         Ok(more)
     }

@@ -137,7 +137,7 @@ fn the_next_hint_is_taken_a_later_one_sends_to_the_mailbox_and_an_earlier_one_is
         delivery.read(&meta(3), false, none, HERE, NOW),
         Verdict::Send
     );
-    delivery.page_read(Seq(3), Seq(3));
+    delivery.page_read(Seq(0), Seq(3), Seq(3));
     assert!(delivery.is_live());
     assert_eq!(
         delivery.hint(&meta(4), false, none, HERE, NOW),
@@ -150,14 +150,16 @@ fn the_mailbox_says_where_the_log_ends() {
     let mut delivery = delivery(crate::presence::release);
     delivery.reached(Seq(9));
     // A part of it, with more behind; then nothing more of it; then the rest.
-    assert!(delivery.page_read(Seq(4), Seq(8)));
-    assert!(!delivery.page_read(Seq(4), Seq(8)));
+    assert!(delivery.page_read(Seq(3), Seq(4), Seq(8)));
+    assert!(!delivery.page_read(Seq(4), Seq(4), Seq(8)));
+    // All of a page may have been settled before it was read.
+    assert!(delivery.page_read(Seq(3), Seq(4), Seq(8)));
     assert!(!delivery.is_live());
-    assert!(delivery.page_read(Seq(8), Seq(8)));
+    assert!(delivery.page_read(Seq(4), Seq(8), Seq(8)));
     assert!(delivery.is_live(), "whatever else was heard of");
     // The user was erased.
     delivery.reached(Seq(9));
-    assert!(delivery.page_read(Seq(0), Seq(0)));
+    assert!(delivery.page_read(Seq(8), Seq(0), Seq(0)));
     assert!(delivery.is_live());
     assert_eq!(delivery.position(), Seq(8));
 }
@@ -233,7 +235,7 @@ fn it_attaches_below_the_first_hole() {
 fn settling_out_of_order_leaves_holes_that_later_ones_fill() {
     let mut delivery = delivery(crate::presence::release);
     let in_flight = |seqs: &'static [u64]| seqs.iter().copied().map(Seq);
-    delivery.page_read(Seq(5), Seq(5));
+    delivery.page_read(Seq(0), Seq(5), Seq(5));
     delivery.settle(Seq(3), in_flight(&[1, 2, 5]));
     assert_eq!(delivery.view().acked, Seq(3));
     assert_eq!(delivery.view().holes, [Seq(1), Seq(2)]);

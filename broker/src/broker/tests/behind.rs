@@ -183,3 +183,30 @@ async fn one_that_is_removed_with_a_backlog_comes_back_to_nothing() {
     assert!(!one.connect(1, false).await);
     one.ping().await;
 }
+
+#[tokio::test]
+async fn a_resumed_session_goes_on_when_all_that_was_on_its_way_is_acknowledged_at_once() {
+    let server = Server::start(Settings::default()).await;
+    let mut one = server.subscribed(1, 4).await;
+    for number in 1..=100 {
+        server.post(number).await;
+    }
+    for number in 1..=32 {
+        gets(&mut one, number).await;
+    }
+    one.disconnect().await;
+    server.is_gone(1).await;
+    let mut one = server.tcp(4).await;
+    assert!(one.connect(1, false).await);
+    let mut acknowledgements = Vec::new();
+    for number in 1..=32 {
+        let packet = one.next().await;
+        assert_eq!((seq(&packet), packet.dup()), (number, true));
+        acknowledgements.extend([0x40, 2]);
+        acknowledgements.extend(packet.id().to_be_bytes());
+    }
+    one.send(acknowledgements).await;
+    for number in 33..=64 {
+        gets(&mut one, number).await;
+    }
+}
