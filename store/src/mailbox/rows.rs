@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// The version of everything in this file; a store of another one is refused at the start.
-pub(super) const FORMAT: u32 = 4;
+pub(super) const FORMAT: u32 = 5;
 
 /// A row that was written by something else, or damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -63,6 +63,26 @@ pub(super) struct HeadRow {
     pub(super) blocked: bool,
     /// When something of the user's is due to go, in milliseconds; `u64::MAX` for nothing.
     pub(super) due: u64,
+}
+
+/// `due ‖ user`, so that what is due comes first.
+pub(super) fn due_key(due: Timestamp, user: UserId) -> Vec<u8> {
+    let mut bytes = due.as_millis().to_be_bytes().to_vec();
+    bytes.extend_from_slice(user.as_bytes());
+    bytes
+}
+
+/// The two of a [`due_key`].
+pub(super) fn due_of(key: &[u8]) -> Result<(Timestamp, UserId), Unreadable> {
+    let (due, user) = key.split_first_chunk::<8>().ok_or(Unreadable)?;
+    let due = Timestamp::from_millis(u64::from_be_bytes(*due));
+    Ok((due, user_of(user)?))
+}
+
+/// The time of an [`idempotency_end`].
+pub(super) fn until_of(end: &[u8]) -> Result<Timestamp, Unreadable> {
+    let until = end.first_chunk::<8>().ok_or(Unreadable)?;
+    Ok(Timestamp::from_millis(u64::from_be_bytes(*until)))
 }
 
 /// The answer kept for an idempotency key.

@@ -117,6 +117,8 @@ pub(super) struct UserState {
     pub(super) erased: bool,
     /// When the next thing of this user is due to go.
     pub(super) due: Option<Timestamp>,
+    /// What an engine has as [`Self::due`].
+    pub(super) due_kept: Option<Timestamp>,
     /// How long an entry that is owed to nobody is kept.
     pub(super) history: Duration,
     pub(super) metas: BTreeMap<Seq, Meta>,

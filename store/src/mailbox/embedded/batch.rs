@@ -20,6 +20,7 @@ pub(super) fn put(
     changes: &Changes,
 ) -> Result<(), ReadError> {
     if changes.erased {
+        put_due(batch, disk, user, state.due_kept.take(), None);
         return erase(batch, disk, user);
     }
     put_log(batch, disk, user, state, changes);
@@ -62,8 +63,28 @@ pub(super) fn put(
             due,
         };
         batch.insert(&disk.heads, user.as_bytes().to_vec(), rows::encode(&row));
+        put_due(batch, disk, user, state.due_kept, state.due);
+        state.due_kept = state.due;
     }
     Ok(())
+}
+
+fn put_due(
+    batch: &mut OwnedWriteBatch,
+    disk: &Disk,
+    user: UserId,
+    was: Option<Timestamp>,
+    is: Option<Timestamp>,
+) {
+    if was == is {
+        return;
+    }
+    if let Some(was) = was {
+        batch.remove(&disk.dues, rows::due_key(was, user));
+    }
+    if let Some(is) = is {
+        batch.insert(&disk.dues, rows::due_key(is, user), Vec::new());
+    }
 }
 
 /// Removes every row of a user, and notes that nothing comes again.

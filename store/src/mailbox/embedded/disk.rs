@@ -53,6 +53,8 @@ pub(super) struct Disk {
     pub(super) permissions: Keyspace,
     pub(super) retained: Keyspace,
     pub(super) idempotency: Keyspace,
+    /// Users by when something of theirs is due to go.
+    pub(super) dues: Keyspace,
     /// The keys of [`Self::idempotency`] by when they are over.
     pub(super) idempotency_ends: Keyspace,
     pub(super) blocked_sites: Keyspace,
@@ -89,6 +91,7 @@ impl Disk {
             permissions: keyspace("permissions")?,
             retained: keyspace("retained")?,
             idempotency: keyspace("idempotency")?,
+            dues: keyspace("dues")?,
             idempotency_ends: keyspace("idempotency_ends")?,
             blocked_sites: keyspace("blocked_sites")?,
             erased: keyspace("erased")?,
@@ -146,10 +149,12 @@ impl Disk {
             });
         }
         let head = head_row(&snapshot, self, user)?;
+        let due = (head.due != u64::MAX).then(|| Timestamp::from_millis(head.due));
         let mut state = UserState {
             head: Seq(head.head),
             blocked: head.blocked,
-            due: (head.due != u64::MAX).then(|| Timestamp::from_millis(head.due)),
+            due,
+            due_kept: due,
             history,
             ..UserState::default()
         };

@@ -9,7 +9,7 @@ use super::super::entry::{Entry, Seq};
 use super::super::session::View;
 use super::super::{HistoryRange, Mailbox, MailboxLimits, Page, Retained};
 use super::disk::{ReadError, Shared};
-use super::writer::{Answer, Writer};
+use super::writer::{Answer, Slice, Writer};
 use super::{Clock, OpenError};
 use belfry_protocol::id::{NotificationId, PermissionId, UserId};
 use std::collections::VecDeque;
@@ -135,7 +135,7 @@ impl SteppedMailbox {
     /// Removes all that is over.
     pub fn prune(&self) {
         if let Some(writer) = &mut *self.writer() {
-            writer.prune(usize::MAX, usize::MAX);
+            writer.prune(Slice::ALL);
         }
     }
 

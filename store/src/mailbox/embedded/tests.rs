@@ -8,6 +8,7 @@ use super::EmbeddedMailbox;
 use crate::mailbox::command::Idempotency;
 use crate::mailbox::conformance::{Clock, Engine, Trial, holds_for};
 use crate::mailbox::*;
+use belfry_protocol::time::Timestamp;
 use std::time::Duration;
 
 struct Embedded(tempfile::TempDir);
@@ -85,7 +86,9 @@ async fn only_the_idempotency_keys_that_are_over_are_looked_at() {
     assert_eq!(keys_kept(&trial), (5, 6));
     let over = |trial: &Trial<Embedded>, limit| {
         let disk = trial.mailbox().shared.disk().unwrap();
-        let over = super::due::idempotency_over(&disk, trial.clock()(), limit).unwrap();
+        let until = trial.clock()().plus(Duration::from_millis(1));
+        let over = super::due::idempotency_over(&disk, Timestamp::from_millis(0)..until, limit);
+        let over = over.unwrap();
         over.into_iter().map(|(_, over)| over).collect::<Vec<_>>()
     };
     assert_eq!(over(&trial, 9), [false, true, true]);

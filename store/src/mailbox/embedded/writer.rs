@@ -22,13 +22,47 @@ use tokio::sync::oneshot;
 
 /// Commands committed together at most: what a sync of about a millisecond is worth waiting for.
 const BATCH_MAX: usize = 1_024;
-/// How often a slice of the users is looked through for what is over.
+/// How often what is over is looked for.
 const PRUNE_EVERY: Duration = Duration::from_secs(1);
-/// Head rows looked at in one slice, so that pruning never holds up a post for long.
-const PRUNE_SLICE: usize = 4_096;
-/// Idempotency keys forgotten with one slice. Where more are used in each second of a day, they stay
-/// longer.
-const FORGET_SLICE: usize = 8_192;
+/// The same where a slice left some.
+const PRUNE_AGAIN: Duration = Duration::from_millis(50);
+
+/// How much of what is over is removed at a time.
+pub(super) struct Slice {
+    users: usize,
+    idempotency_keys: usize,
+    /// No user is begun after this long.
+    time: Duration,
+}
+
+impl Slice {
+    pub(super) const ALL: Self = Self {
+        users: usize::MAX,
+        idempotency_keys: usize::MAX,
+        time: Duration::MAX,
+    };
+    /// So that removing never holds up a post for long.
+    const SHORT: Self = Self {
+        users: 256,
+        idempotency_keys: 1_024,
+        time: Duration::from_millis(5),
+    };
+}
+
+/// From when on there can be rows of something that is over. Those before are gone, and to look for
+/// them costs more the more of them there were.
+#[derive(Clone, Copy)]
+struct Since {
+    due: Timestamp,
+    idempotency: Timestamp,
+}
+
+impl Since {
+    const EVER: Self = Self {
+        due: Timestamp::from_millis(0),
+        idempotency: Timestamp::from_millis(0),
+    };
+}
 
 pub(super) type Answer = Vec<Result<Outcome, Refusal>>;
 
@@ -77,7 +111,7 @@ pub(super) struct Writer {
     /// Users who had a will as this process began. If its connection was lost then, nothing else says
     /// that it is due.
     with_wills: Vec<UserId>,
-    prune_cursor: Option<UserId>,
+    over_since: Since,
     /// Whether the next write is to fail.
     #[cfg(feature = "simulation")]
     pub(super) fails: bool,
@@ -109,7 +143,7 @@ impl Writer {
             connections: HashMap::new(),
             connection_changes: Vec::new(),
             with_wills,
-            prune_cursor: None,
+            over_since: Since::EVER,
             #[cfg(feature = "simulation")]
             fails: false,
         };
@@ -140,7 +174,7 @@ impl Writer {
                     }
                     Job::Prune { answer } => {
                         self.commit(std::mem::take(&mut batch));
-                        self.prune(usize::MAX, usize::MAX);
+                        self.prune(Slice::ALL);
                         let _ = answer.send(());
                     }
                     Job::Stop => {
@@ -157,8 +191,8 @@ impl Writer {
                 return;
             }
             if Instant::now() >= prune_at {
-                self.prune(PRUNE_SLICE, FORGET_SLICE);
-                prune_at = Instant::now() + PRUNE_EVERY;
+                let more = self.prune(Slice::SHORT);
+                prune_at = Instant::now() + if more { PRUNE_AGAIN } else { PRUNE_EVERY };
             }
         }
     }
@@ -316,6 +350,9 @@ impl Writer {
                 if put(&mut batch, &disk, *user, state, &changes).is_err() {
                     return Err(self.give_up());
                 }
+                if let Some(due) = state.due_kept {
+                    self.over_since.due = self.over_since.due.min(due);
+                }
                 if changes.erased {
                     erased.push(*user);
                 }
@@ -385,6 +422,7 @@ impl Writer {
         self.users.clear();
         self.site_changes.clear();
         self.forgotten.clear();
+        self.over_since = Since::EVER;
         for (connection, change) in std::mem::take(&mut self.connection_changes) {
             // Who came was told that it could not be; who left has left, written or not.
             if let Change::Ended(at) = change {
@@ -422,60 +460,86 @@ impl Writer {
         }
     }
 
-    /// Looks through up to `slice` users for what is over, and removes it, with up to `keys`
-    /// idempotency keys.
-    pub(super) fn prune(&mut self, slice: usize, keys: usize) {
+    /// Removes a slice of what is over, and says whether there is more.
+    pub(super) fn prune(&mut self, slice: Slice) -> bool {
+        let began = Instant::now();
         let now = (self.clock)();
-        let Ok(disk) = self.disk() else { return };
-        let due = match due_users(&disk, self.prune_cursor, slice, now) {
-            Ok((due, cursor)) => {
-                self.prune_cursor = cursor;
-                due
-            }
+        let Ok(disk) = self.disk() else { return false };
+        let (due, forgotten) = match self.over(&disk, now, &slice) {
+            Ok(over) => over,
             Err(error) => {
-                tracing::error!(%error, "cannot look for what has expired");
-                return;
+                tracing::error!(%error, "cannot look for what is over");
+                return false;
             }
         };
-        let rest = self.with_wills.len().saturating_sub(slice);
-        let with_wills = self.with_wills[rest..].iter().copied();
-        let users: Vec<_> = due.into_iter().chain(with_wills).collect();
+        let mut more = due.len() == slice.users || forgotten.len() == slice.idempotency_keys;
+        let mut since = self.over_since;
+        if let Some((end, _)) = forgotten.last()
+            && let Ok(until) = rows::until_of(end)
+        {
+            since.idempotency = until;
+        }
+        self.forgotten = forgotten;
         let mut pruned = Vec::new();
-        for user in &users {
-            let user = *user;
-            if self.load(user).is_err() {
+        for (at, user) in due {
+            if began.elapsed() >= slice.time || self.load(user).is_err() {
+                more = true;
                 break;
             }
-            if let Some(state) = self.users.get_mut(user) {
-                let context = Context {
-                    now,
-                    limits: &self.limits,
-                    site_blocked: false,
-                    remembered: None,
-                };
-                state.prune(user, &context);
-                pruned.push(user);
-            }
+            self.prune_user(user, now);
+            pruned.push(user);
+            since.due = at;
         }
-        match idempotency_over(&disk, now, keys) {
-            Ok(over) => self.forgotten = over,
-            Err(error) => tracing::error!(%error, "cannot look for old idempotency keys"),
+        let mut left = self.with_wills.len();
+        while left > 0 {
+            let user = self.with_wills[left - 1];
+            if began.elapsed() >= slice.time || self.load(user).is_err() {
+                more = true;
+                break;
+            }
+            self.prune_user(user, now);
+            pruned.push(user);
+            left -= 1;
         }
         if pruned.is_empty() && self.forgotten.is_empty() {
-            return;
+            return more;
         }
-        let all = pruned.len() == users.len();
+        self.over_since = since;
         if let Ok(commits) = self.write(&pruned) {
-            if all {
-                self.with_wills.truncate(rest);
-            }
+            self.with_wills.truncate(left);
             if !commits.is_empty() {
                 (self.listener)(commits);
             }
         }
         self.users.shrink(&pruned);
+        more
+    }
+
+    /// Users with something due, and idempotency keys that are over.
+    fn over(&self, disk: &Disk, now: Timestamp, slice: &Slice) -> Result<Over, ReadError> {
+        let until = now.plus(Duration::from_millis(1));
+        let Since { due, idempotency } = self.over_since;
+        Ok((
+            due_users(disk, due..until, slice.users)?,
+            idempotency_over(disk, idempotency..until, slice.idempotency_keys)?,
+        ))
+    }
+
+    fn prune_user(&mut self, user: UserId, now: Timestamp) {
+        let context = Context {
+            now,
+            limits: &self.limits,
+            site_blocked: false,
+            remembered: None,
+        };
+        if let Some(state) = self.users.get_mut(user) {
+            state.prune(user, &context);
+        }
     }
 }
+
+/// What [`due_users`] and [`idempotency_over`] find.
+type Over = (Vec<(Timestamp, UserId)>, Vec<(Vec<u8>, bool)>);
 
 struct Failed;
 

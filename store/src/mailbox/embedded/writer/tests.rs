@@ -1,4 +1,4 @@
-//! What the writer does after a write that failed.
+//! What the writer does after a write that failed, and with what is over.
 
 #![allow(clippy::unwrap_used)]
 
@@ -255,4 +255,71 @@ fn what_is_owed_is_counted_as_it_comes_and_goes() {
         writer.disk().unwrap();
         assert_eq!(writer.depth, depth, "opened again");
     }
+}
+
+/// Who has something due by the rows on the disk, the earliest first.
+fn due(writer: &mut Writer) -> Vec<(u64, u8)> {
+    let disk = writer.disk().unwrap();
+    let all = Timestamp::from_millis(0)..Timestamp::NEVER;
+    let due = due_users(&disk, all, usize::MAX).unwrap().into_iter();
+    due.map(|(at, user)| (at.as_millis(), user.as_bytes()[0]))
+        .collect()
+}
+
+#[test]
+fn what_is_over_goes_slice_by_slice_the_earliest_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let now = Arc::new(AtomicU64::new(1_000));
+    let mut writer = writer_at(folder.path(), &now);
+    let leave_for = |writer: &mut Writer, user: u8, seconds: u64| {
+        let user = UserId::from_bytes([user; 16]);
+        let (device, expiry) = (DEVICE, Duration::from_secs(seconds));
+        let open = Command::OpenSession {
+            user,
+            device,
+            clean: false,
+            expiry,
+            will: None,
+        };
+        let close = Command::CloseSession {
+            user,
+            device,
+            epoch: None,
+            expiry,
+            departure: Departure::InOrder,
+        };
+        assert!(ask(writer, vec![open, close]).iter().all(Result::is_ok));
+    };
+    for user in 1..=5 {
+        leave_for(&mut writer, user, 10 * (6 - u64::from(user)));
+    }
+    assert_eq!(due(&mut writer).len(), 5);
+    let two = || Slice {
+        users: 2,
+        ..Slice::ALL
+    };
+    now.store(31_000, Ordering::SeqCst);
+    assert!(writer.prune(two()));
+    assert_eq!(due(&mut writer), [(31_000, 3), (41_000, 2), (51_000, 1)]);
+    assert!(!writer.prune(two()));
+    assert_eq!(due(&mut writer), [(41_000, 2), (51_000, 1)]);
+
+    // A clock that goes back, and a session that lasts longer than it was to.
+    now.store(20_000, Ordering::SeqCst);
+    leave_for(&mut writer, 6, 5);
+    assert_eq!(due(&mut writer)[0], (25_000, 6));
+    now.store(31_000, Ordering::SeqCst);
+    leave_for(&mut writer, 1, 100);
+    now.store(52_000, Ordering::SeqCst);
+    assert!(writer.prune(two()));
+    assert_eq!(due(&mut writer), [(51_000, 1)]);
+    // What a process that ends left is found by the next one.
+    drop(writer);
+    let mut writer = writer_at(folder.path(), &now);
+    assert!(!writer.prune(two()));
+    assert_eq!(due(&mut writer), [(131_000, 1)]);
+    fail(&mut writer, Vec::new());
+    now.store(131_000, Ordering::SeqCst);
+    assert!(!writer.prune(two()));
+    assert_eq!(due(&mut writer), []);
 }
