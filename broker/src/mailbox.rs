@@ -22,10 +22,10 @@ pub(crate) trait AnyMailbox: Send + Sync + 'static {
     fn retained(&self, user: UserId) -> BoxFuture<'_, Result<Vec<Retained>, Refusal>>;
 }
 
-/// Commands of connections that may be in the mailbox's queue: one batch of its writer. What else
+/// Commands of connections that may be in the mailbox's queue. What else
 /// connections want waits here, in the order of its coming, so that thousands who come or go together
 /// neither fill that queue, which would refuse them, nor make a post wait for them all.
-const COMMANDS_MAX: u32 = 1_024;
+const COMMANDS_MAX: u32 = 128;
 
 /// A mailbox that connections take turns at.
 pub(crate) struct InTurn<M> {

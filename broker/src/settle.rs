@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 /// Devices settled in one call, so that one flush is not one enormous batch.
-const DEVICES_PER_APPLY: usize = 1_024;
+const DEVICES_PER_APPLY: usize = 128;
 
 /// In order, so that what is flushed together has one order whatever the run.
 type Pending = BTreeMap<(UserId, DeviceId), Vec<Seq>>;
