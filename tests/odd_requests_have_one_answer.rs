@@ -130,6 +130,16 @@ async fn json_is_bounded_in_size_and_in_depth() {
         400,
     )
     .await;
+    // Answered by its length, or after what is too much of it, with the rest still to come.
+    let head = "POST /v1/sessions HTTP/1.1\r\nHost: b\r\nContent-Type: application/json\r\n";
+    let long = format!("{head}Content-Length: 20000000\r\n\r\n");
+    let spaces = " ".repeat(70_000);
+    assert_eq!(
+        statuses(server.http, (long + &spaces).as_bytes()).await,
+        [413]
+    );
+    let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n11170\r\n{spaces}");
+    assert_eq!(statuses(server.http, chunked.as_bytes()).await, [413]);
     bystander.is_unharmed(&server).await;
 }
 
