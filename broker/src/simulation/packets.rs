@@ -1,5 +1,6 @@
 //! MQTT from the device's side, in bytes of its own, so that it shares no mistake with the wire.
 
+use crate::wire::tests::{packet, string};
 use bytes::{Buf as _, Bytes};
 
 pub(super) struct Connect<'a> {
@@ -64,26 +65,6 @@ pub(super) struct Publish {
     pub(super) topic: String,
     pub(super) id: u16,
     pub(super) payload: Bytes,
-}
-
-fn string(text: &[u8], out: &mut Vec<u8>) {
-    out.extend((text.len() as u16).to_be_bytes());
-    out.extend(text);
-}
-
-fn packet(first: u8, body: &[u8]) -> Vec<u8> {
-    let mut out = vec![first];
-    let mut left = body.len();
-    loop {
-        let byte = (left % 128) as u8;
-        left /= 128;
-        out.push(if left > 0 { byte | 0x80 } else { byte });
-        if left == 0 {
-            break;
-        }
-    }
-    out.extend(body);
-    out
 }
 
 pub(super) fn connect(connect: &Connect<'_>) -> Vec<u8> {

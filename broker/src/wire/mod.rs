@@ -14,7 +14,7 @@ mod topic;
 pub mod websocket;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use decode::decode;
 pub use encode::{encode, encoded_len};

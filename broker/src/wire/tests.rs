@@ -15,7 +15,7 @@ const MAX: u32 = 64 * 1024;
 const BOTH: [ProtocolVersion; 2] = [ProtocolVersion::V311, ProtocolVersion::V5];
 
 /// A packet of this first byte with its length.
-fn packet(first: u8, body: &[u8]) -> Vec<u8> {
+pub(crate) fn packet(first: u8, body: &[u8]) -> Vec<u8> {
     let mut bytes = vec![first];
     let mut length = body.len();
     loop {
@@ -28,6 +28,12 @@ fn packet(first: u8, body: &[u8]) -> Vec<u8> {
     }
     bytes.extend(body);
     bytes
+}
+
+/// Text or bytes behind their length.
+pub(crate) fn string(bytes: &[u8], out: &mut Vec<u8>) {
+    out.extend((bytes.len() as u16).to_be_bytes());
+    out.extend(bytes);
 }
 
 /// Properties with their length, below 128; none at all in 3.1.1.

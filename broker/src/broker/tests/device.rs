@@ -2,6 +2,7 @@
 
 use super::{PASSWORD, device, user};
 use crate::transport::Stream;
+use crate::wire::tests::{packet, string};
 use bytes::{Buf as _, Bytes};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -83,26 +84,6 @@ pub(super) struct Packet {
     first: u8,
     body: Bytes,
     version: u8,
-}
-
-fn string(text: &[u8], out: &mut Vec<u8>) {
-    out.extend((text.len() as u16).to_be_bytes());
-    out.extend(text);
-}
-
-fn packet(first: u8, body: &[u8]) -> Vec<u8> {
-    let mut out = vec![first];
-    let mut left = body.len();
-    loop {
-        let byte = (left % 128) as u8;
-        left /= 128;
-        out.push(if left > 0 { byte | 0x80 } else { byte });
-        if left == 0 {
-            break;
-        }
-    }
-    out.extend(body);
-    out
 }
 
 /// The value and how many bytes it takes.
