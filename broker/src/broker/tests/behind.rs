@@ -62,6 +62,63 @@ async fn no_local_holds_for_what_it_published_meanwhile() {
 }
 
 #[tokio::test]
+async fn what_is_read_later_comes_with_the_identifiers_of_its_filters() {
+    let server = Server::start(Settings::default()).await;
+    let mut one = narrow(&server, &[(&topic("x/first"), 1)]).await;
+    for (filter, options, identifier) in [("n/#", 1, 7), ("n/+", 0, 8), ("events", 0, 9)] {
+        let properties = [0x0b, identifier];
+        one.subscribe_with(&[(&topic(filter), options)], &properties)
+            .await;
+        assert_eq!(one.next().await.filter_codes(0x90), [options]);
+    }
+    let mut two = server.subscribed(2, 4).await;
+    for number in 1..=3 {
+        server.post(number).await;
+        gets(&mut two, number).await;
+    }
+    // The first came as a hint; the others are read from the mailbox.
+    for number in 1..=3 {
+        let packet = one.next().await;
+        assert_eq!((seq(&packet), packet.qos()), (number, 1));
+        let properties = packet.properties();
+        let end = &properties[properties.len() - 4..];
+        assert_eq!(BTreeSet::from([[end[0], end[1]], [end[2], end[3]]]), {
+            BTreeSet::from([[0x0b, 7], [0x0b, 8]])
+        });
+        one.puback(packet.id()).await;
+    }
+    one.ping().await;
+}
+
+#[tokio::test]
+async fn one_that_is_behind_misses_only_what_it_takes_at_most_once() {
+    let server = Server::start(Settings::default()).await;
+    let mut one = narrow(&server, &[(&topic("n/#"), 1)]).await;
+    one.subscribe(&[(&topic("x/#"), 0)], &[0]).await;
+    let mut two = server.tcp(5).await;
+    two.connect(2, false).await;
+    two.subscribe(&[(&topic("x/#"), 1)], &[1]).await;
+    let mut publisher = server.tcp(5).await;
+    publisher.connect(3, false).await;
+    for number in 1..=2 {
+        server.post(number).await;
+    }
+    let id = gets(&mut one, 1).await;
+    publisher.publish(&topic("x/a"), b"", 1, 7, false).await;
+    assert_eq!(publisher.next().await.ack(), (4, 7, 0));
+    // The other one has it, so this one has heard of it.
+    assert_eq!(two.next().await.topic(), topic("x/a"));
+    one.puback(id).await;
+    let id = gets(&mut one, 2).await;
+    one.puback(id).await;
+    one.ping().await;
+    // It is with the log again.
+    publisher.publish(&topic("x/b"), b"", 1, 8, false).await;
+    let packet = one.next().await;
+    assert_eq!((packet.topic(), packet.qos()), (topic("x/b"), 0));
+}
+
+#[tokio::test]
 async fn one_that_cannot_read_for_a_while_gets_everything_in_order_afterwards() {
     let server = Server::start(Settings::default()).await;
     let mut one = narrow(&server, &[(&topic("n/#"), 1)]).await;

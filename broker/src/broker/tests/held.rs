@@ -57,6 +57,27 @@ async fn a_held_entry_waits_for_its_release_with_its_own_lower_seq() {
 }
 
 #[tokio::test]
+async fn what_expires_while_it_is_held_is_not_released() {
+    let settings = Settings {
+        release: hold_normal_while_away,
+        ..Settings::default()
+    };
+    let server = Server::start(settings).await;
+    let mut one = server.subscribed(1, 4).await;
+    let presence = topic(&format!("d/{}/presence", device(1)));
+    one.publish(&presence, b"away", 1, 1, false).await;
+    assert_eq!(one.next().await.ack(), (4, 1, 0));
+    let mut short = Server::envelope(1, Urgency::Normal);
+    short.expires = short.sent.plus(Duration::from_secs(60));
+    server.accept(short).await;
+    server.post_as(2, Urgency::Normal).await;
+    server.pass(61).await;
+    one.publish(&presence, b"active", 0, 0, false).await;
+    gets(&mut one, 2).await;
+    one.ping().await;
+}
+
+#[tokio::test]
 async fn what_was_on_its_way_and_acknowledged_over_http_is_not_sent_again() {
     let server = Server::start(Settings::default()).await;
     let mut one = server.subscribed(1, 4).await;
