@@ -8,8 +8,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use belfry_protocol::body::{BodyProblem, aes128gcm, crypto_box as boxes};
 use belfry_protocol::push::ContentEncoding;
-use crypto_box::aead::OsRng;
+use crypto_box::SalsaBox;
 use crypto_box::aead::rand_core::RngCore as _;
+use crypto_box::aead::{Aead as _, OsRng};
 use p256::elliptic_curve::sec1::ToEncodedPoint as _;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -70,6 +71,16 @@ impl BoxPublicKey {
             .map(|bytes| Self(crypto_box::PublicKey::from(bytes)))
     }
 
+    /// A key from its bytes.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(crypto_box::PublicKey::from(bytes))
+    }
+
+    /// Its bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        self.0.as_bytes()
+    }
+
     /// The first 16 characters of its base64url in groups of four, for two people to compare.
     pub fn fingerprint(&self) -> String {
         let text = self.to_string();
@@ -86,6 +97,18 @@ impl BoxPublicKey {
 impl fmt::Display for BoxPublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&encode(self.0.as_bytes()))
+    }
+}
+
+impl Serialize for BoxPublicKey {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for BoxPublicKey {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }
 }
 
@@ -112,6 +135,35 @@ impl BoxSecretKey {
     pub fn parse(text: &str) -> Result<Self, InvalidKey> {
         decode_exact::<32>(text, "the X25519 secret key", X25519_EXPECTED)
             .map(|bytes| Self(crypto_box::SecretKey::from(bytes)))
+    }
+
+    /// A key from its bytes.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(crypto_box::SecretKey::from(bytes))
+    }
+
+    /// NaCl's `crypto_box`, without the nonce before it.
+    pub(crate) fn seal_box(
+        &self,
+        recipient: &BoxPublicKey,
+        nonce: [u8; 24],
+        plaintext: &[u8],
+    ) -> Vec<u8> {
+        SalsaBox::new(&recipient.0, &self.0)
+            .encrypt(&nonce.into(), plaintext)
+            .expect("XSalsa20-Poly1305 takes any length that memory holds")
+    }
+
+    /// What is in such a box, if this sender made it for this key.
+    pub(crate) fn open_box(
+        &self,
+        sender: &BoxPublicKey,
+        nonce: [u8; 24],
+        boxed: &[u8],
+    ) -> Option<Vec<u8>> {
+        SalsaBox::new(&sender.0, &self.0)
+            .decrypt(&nonce.into(), boxed)
+            .ok()
     }
 
     /// Its public half.

@@ -6,13 +6,19 @@
 //! never go to the server.
 
 pub mod cli;
+pub mod keyring;
 pub mod keys;
+pub mod link;
 pub mod listen;
+pub mod recovery;
 pub mod send;
 pub mod server;
 pub mod state;
 pub mod tls;
 pub mod vapid;
+pub mod wrap;
 
 mod backoff;
 mod recent;
+#[cfg(test)]
+mod vectors;
