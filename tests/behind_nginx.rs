@@ -167,6 +167,7 @@ async fn sites_and_devices_reach_the_server_and_no_secret_is_logged() {
         let mut listener = Listener::new(Options {
             device,
             keys: state.key_file(None),
+            sync: None,
             transport,
             tls: tls.expect("a configuration"),
             presence: None,

@@ -1,8 +1,9 @@
 //! Web Push libraries that nobody here wrote post; our SDK receives and opens.
 
-use crate::harness::{Certificate, Setup, TestServer, peers, roomy};
+use crate::harness::{Certificate, Setup, TestServer, keep, peers, roomy};
+use belfry_client::keyring::KeptPermission;
 use belfry_client::listen::{Incoming, Listener, Options, Transport};
-use belfry_client::state::{KeptPermission, StateDir};
+use belfry_client::state::StateDir;
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::path::Path;
@@ -49,17 +50,20 @@ async fn what_web_push_and_pywebpush_send_is_received_and_opened() {
     let folder = tempfile::tempdir().expect("a folder");
     let state = StateDir::find(Some(folder.path()), |_| None).expect("a folder");
     let keys = state.key_file(None);
-    keys.add(&KeptPermission {
+    let kept = KeptPermission {
         permission: site.permission.permission_id,
         site: site.permission.site.clone(),
         endpoint: site.permission.endpoint.clone(),
         keys: site.keys,
         site_key: None,
-    })
-    .expect("kept");
+        name: None,
+        renew: false,
+    };
+    keep(&keys, &user, &kept);
     let mut listener = Listener::new(Options {
         device,
         keys,
+        sync: None,
         transport: Transport::WebSocket,
         tls: belfry_client::tls::client_config(Some(Path::new(&trusting)))
             .expect("a configuration"),

@@ -1,7 +1,9 @@
 //! The real binary in a folder of its own, on ports of its own, and users to try it with.
 
+use belfry_client::keyring::KeptPermission;
 use belfry_client::keys::{BoxSecretKey, PermissionKeys, PushSubscription};
 use belfry_client::server::{Device, DeviceKind, NewPermission, Permission, Server};
+use belfry_client::state::{KeyFile, LocalCopy};
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -321,6 +323,16 @@ impl User {
             keys: PermissionKeys::generate(),
         }
     }
+}
+
+/// What a device's local copy of the keyring has.
+pub(crate) fn keep(keys: &KeyFile, user: &User, kept: &KeptPermission) {
+    let user = user.id.parse().expect("an id");
+    keys.change(|copy| {
+        let copy = copy.get_or_insert_with(|| LocalCopy::new(user));
+        copy.keyring.put_permission(kept, 1);
+    })
+    .expect("kept");
 }
 
 /// A crypto-box body that nobody can open but that carries `mark`, so that a test can tell posts apart.

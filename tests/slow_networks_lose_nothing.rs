@@ -1,13 +1,14 @@
 //! Far, narrow, stalling and breaking lines: everything arrives, in order, and nobody else waits.
 
 use crate::a_notification_arrives::mark;
-use crate::harness::{PATIENCE, Setup, TestServer, User, marked_body, post, roomy};
+use crate::harness::{PATIENCE, Setup, TestServer, User, keep, marked_body, post, roomy};
 use crate::mqtt::{Client, Received, Version, Via};
 use crate::relay::{Line, Relay};
+use belfry_client::keyring::KeptPermission;
 use belfry_client::keys::Sealing;
 use belfry_client::listen::{Incoming, Listener, Options, Transport};
 use belfry_client::server::Device;
-use belfry_client::state::{KeptPermission, StateDir};
+use belfry_client::state::StateDir;
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
@@ -148,8 +149,10 @@ async fn the_sdk_receives_all(
         endpoint: site.permission.endpoint.clone(),
         keys: site.keys,
         site_key: None,
+        name: None,
+        renew: false,
     };
-    keys.add(&kept).expect("kept");
+    keep(&keys, &user, &kept);
     let http = reqwest::Client::new();
     let send = async |marks: std::ops::Range<u64>| {
         for mark in marks {
@@ -168,6 +171,7 @@ async fn the_sdk_receives_all(
     let options = Options {
         device,
         keys,
+        sync: None,
         transport,
         tls: belfry_client::tls::client_config(None).expect("a configuration"),
         presence: None,

@@ -4,17 +4,21 @@
 //! notification a line. Everything said to a person goes to stderr. `--json` makes both JSON.
 
 mod approve;
+mod devices;
 mod encrypt;
 mod keys;
+mod link;
 mod listen;
 mod login;
 mod permissions;
+mod recovery;
 mod seal;
 mod send;
 mod terminal;
 
 use crate::server::Server;
-use crate::state::{KeyFile, Session, StateDir};
+use crate::state::{KeyFile, Session, StateDir, StoredDevice};
+use crate::sync::Keys as Keyring;
 use anyhow::Context as _;
 use std::path::PathBuf;
 
@@ -28,7 +32,8 @@ pub struct Globals {
     /// Folder of this device's state; one for each device [default: $XDG_CONFIG_HOME/belfry]
     #[arg(long, global = true, value_name = "DIR", env = "BELFRY_CONFIG_DIR")]
     pub config_dir: Option<PathBuf>,
-    /// File of permission keys, which several devices may share [default: keys.json in that folder]
+    /// This device's copy of the keyring, which devices of one machine may share [default: keys.json
+    /// in that folder]
     #[arg(long, global = true, value_name = "FILE", env = "BELFRY_KEYS")]
     pub keys: Option<PathBuf>,
     /// One more certificate authority to trust, a PEM file
@@ -54,8 +59,10 @@ pub enum Command {
     Listen(listen::Listen),
     /// Encrypt stdin for a subscription, to post it with another program
     Encrypt(encrypt::Encrypt),
-    /// Show this device's keys, or make a site's
+    /// See, link and recover your devices' keys, or make a site's
     Keys(keys::Keys),
+    /// See, rename or remove your devices
+    Devices(devices::Devices),
 }
 
 /// Runs a command to its end.
@@ -70,7 +77,8 @@ pub async fn run(command: Command, globals: Globals) -> anyhow::Result<()> {
         Command::Send(send) => send.run(&globals).await,
         Command::Listen(listen) => listen.run(&globals).await,
         Command::Encrypt(encrypt) => encrypt.run(),
-        Command::Keys(keys) => keys.run(&globals),
+        Command::Keys(keys) => keys.run(&globals).await,
+        Command::Devices(devices) => devices.run(&globals).await,
     }
 }
 
@@ -83,6 +91,17 @@ impl Globals {
 
     fn key_file(&self) -> anyhow::Result<KeyFile> {
         Ok(self.state()?.key_file(self.keys.as_deref()))
+    }
+
+    fn device(&self) -> anyhow::Result<StoredDevice> {
+        let device = self.state()?.device()?;
+        device.context("this machine is no device yet; run belfry login first")
+    }
+
+    /// This device's keyring, with the server where its user is signed in.
+    fn keyring(&self) -> anyhow::Result<Keyring> {
+        let device = self.device()?;
+        Ok(Keyring::new(self.signed_in()?, self.key_file()?, &device)?)
     }
 
     fn tls(&self) -> anyhow::Result<rustls::ClientConfig> {
@@ -149,7 +168,7 @@ mod tests {
         }
         Binary::command().debug_assert();
         let command = Binary::command().name("belfry");
-        assert_eq!(command.get_subcommands().count(), 7);
+        assert_eq!(command.get_subcommands().count(), 8);
         check(&command);
         assert!(
             Globals::augment_args(clap::Command::new("x"))

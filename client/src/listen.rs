@@ -3,12 +3,14 @@
 //! [`Listener::next`] is a pull: a notification is acknowledged when the *next* event is asked for,
 //! so one that the program never finished with is delivered again. The session is persistent
 //! (30 days); it reconnects by itself, drops what comes a second time, opens both encodings, and
-//! counts what does not open without ever showing it. While no `next` is waiting nothing is sent
+//! counts what does not open without ever showing it. It keeps the local copy of the keyring in step
+//! with the server's: at each connect, when an event says that it changed, and before it gives up on
+//! a permission that it does not know. While no `next` is waiting nothing is sent
 //! either, keep-alive included: a program that works longer than a minute on one notification is
 //! disconnected meanwhile and gets nothing twice for it.
 
 mod opening;
-mod session;
+pub(crate) mod session;
 
 pub use opening::{Counts, Hidden};
 
@@ -16,10 +18,12 @@ use crate::backoff::Backoff;
 use crate::keys::random_u32;
 use crate::server::Device;
 use crate::state::{KeyFile, StateError};
+use crate::sync::{Keys, SyncError};
 use belfry_protocol::body::Content;
 use belfry_protocol::envelope::Notification;
 use belfry_protocol::event::Event as Change;
 use belfry_protocol::id::{NotificationId, PermissionId};
+use belfry_protocol::site::Origin;
 use opening::{Opened, Opener};
 use rumqttc::{
     AsyncClient, ConnectReturnCode, ConnectionError, DisconnectReasonCode, Event, EventLoop,
@@ -32,6 +36,11 @@ use tokio::time::Instant;
 
 /// Requests that may wait for the connection; acknowledgements of one window and a few reports.
 const REQUESTS_MAX: usize = 64;
+/// How long the keyring may take, meanwhile nothing is received: less than half of the keep-alive.
+const SYNC_TIMEOUT: Duration = Duration::from_secs(20);
+/// Between two looks at the keyring for permissions that turn out to be nobody's, so that a server
+/// which makes them up costs a device little.
+const UNKNOWN_PAUSE: Duration = Duration::from_secs(10);
 /// How long closing may wait for the last acknowledgements to be sent.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -82,6 +91,11 @@ pub enum Incoming {
     Notification(Box<Received>),
     /// Something of the user's changed.
     Changed(Change),
+    /// What the server serves as keyring is refused; this device goes on with its own copy.
+    KeyringRefused {
+        /// Why.
+        reason: String,
+    },
     /// A notification that must not be shown.
     Hidden {
         /// Which.
@@ -98,6 +112,8 @@ pub enum Incoming {
 pub struct Received {
     /// As it came.
     pub envelope: Notification,
+    /// The site that was approved, as this device's keyring has it.
+    pub site: Origin,
     /// What it says.
     pub content: Content,
 }
@@ -131,8 +147,11 @@ pub enum ListenError {
 pub struct Options {
     /// The device.
     pub device: Device,
-    /// The permission keys. Read at the start, and again when an unknown permission turns up.
+    /// The local copy of the keyring. Read at the start, and again when an unknown permission turns
+    /// up.
     pub keys: KeyFile,
+    /// Keeps that copy in step with the server's; without it other programs have to.
+    pub sync: Option<Keys>,
     /// How to connect.
     pub transport: Transport,
     /// Whom to trust.
@@ -148,6 +167,15 @@ pub struct Listener {
     device: Device,
     presence: Option<Presence>,
     opener: Opener,
+    sync: Option<Keys>,
+    /// The server's keyring may be another than the local copy.
+    stale: bool,
+    /// Under a permission that the local copy does not have; opened after the next sync.
+    unknown: Option<Publish>,
+    /// When an unknown permission is worth another sync.
+    unknown_from: Instant,
+    /// The last refusal that was told.
+    refused: Option<String>,
     /// Given to the program, which has not yet asked for the next.
     handed: Option<Publish>,
     /// To be acknowledged on this connection, in the order of arrival (MQTT 5.0 §4.6).
@@ -172,7 +200,7 @@ impl Listener {
     /// # Errors
     /// The device's address or the key file is of no use.
     pub fn new(options: Options) -> Result<Self, ListenError> {
-        let mqtt = session::options(&options)?;
+        let mqtt = session::options(&options.device.mqtt, options.transport, &options.tls)?;
         let (client, events) = AsyncClient::builder(mqtt).capacity(REQUESTS_MAX).build();
         Ok(Self {
             client,
@@ -180,6 +208,11 @@ impl Listener {
             device: options.device,
             presence: options.presence,
             opener: Opener::new(options.keys)?,
+            sync: options.sync,
+            stale: false,
+            unknown: None,
+            unknown_from: Instant::now(),
+            refused: None,
             handed: None,
             taken: VecDeque::new(),
             backoff: Backoff::new(),
@@ -197,6 +230,14 @@ impl Listener {
     pub async fn next(&mut self) -> Result<Incoming, ListenError> {
         self.taken.extend(self.handed.take());
         loop {
+            if self.stale
+                && let Some(incoming) = self.refresh().await
+            {
+                return Ok(incoming);
+            }
+            if let Some(incoming) = self.unknown.take().and_then(|publish| self.open(publish)) {
+                return Ok(incoming);
+            }
             if let Some(at) = self.retry_at {
                 tokio::time::sleep_until(at).await;
                 self.retry_at = None;
@@ -212,6 +253,30 @@ impl Listener {
                 Err(error) => return self.on_error(&error),
             }
         }
+    }
+
+    /// Brings the local copy in step; what to tell of it, once. Dropped while it waits, it begins anew.
+    async fn refresh(&mut self) -> Option<Incoming> {
+        let synced = match &self.sync {
+            Some(keys) => tokio::time::timeout(SYNC_TIMEOUT, keys.sync()).await,
+            None => Ok(Ok(false)),
+        };
+        self.stale = false;
+        self.opener.read_again();
+        let reason = match synced {
+            Ok(Err(error @ (SyncError::Refused(_) | SyncError::Vanished(_)))) => error.to_string(),
+            // A server that does not answer now is asked again at the next event or connection.
+            Ok(Err(_)) | Err(_) => return None,
+            Ok(Ok(_)) => {
+                self.refused = None;
+                return None;
+            }
+        };
+        if self.refused.as_ref() == Some(&reason) {
+            return None;
+        }
+        self.refused = Some(reason.clone());
+        Some(Incoming::KeyringRefused { reason })
     }
 
     /// Tells the server that these were shown to the user, which takes them from the other devices.
@@ -313,6 +378,8 @@ impl Listener {
     fn connected(&mut self, resumed: bool) -> Result<Incoming, ListenError> {
         self.link = Link::Up;
         self.subscribed = true;
+        // Events are sent once, to who is connected.
+        self.stale = true;
         self.backoff = Backoff::new();
         if let Some(presence) = self.presence {
             self.set_presence(presence)?;
@@ -324,8 +391,22 @@ impl Listener {
         if publish.topic == self.device.topics.events.as_bytes() {
             let change = serde_json::from_slice(&publish.payload).ok();
             self.taken.push_back(publish);
+            self.stale |= change == Some(Change::KeyringChanged);
             return change.map(Incoming::Changed);
         }
+        if self.opener.is_unknown(&publish.payload)
+            && self.sync.is_some()
+            && Instant::now() >= self.unknown_from
+        {
+            self.unknown_from = Instant::now() + UNKNOWN_PAUSE;
+            self.unknown = Some(publish);
+            self.stale = true;
+            return None;
+        }
+        self.open(publish)
+    }
+
+    fn open(&mut self, publish: Publish) -> Option<Incoming> {
         match self.opener.open(&publish.payload) {
             Opened::Notification(received) => {
                 // Also before a SUBACK, which comes behind what is owed: on a line that breaks again
@@ -358,6 +439,7 @@ impl Listener {
         self.link = Link::Down;
         // Packet ids belong to their connection: what was not acknowledged on it comes again.
         self.taken.clear();
+        self.unknown = None;
         if let Some(fatal) = fatal(error) {
             return Err(fatal);
         }
@@ -371,7 +453,7 @@ impl Listener {
 }
 
 /// What connecting again cannot mend.
-fn fatal(error: &ConnectionError) -> Option<ListenError> {
+pub(crate) fn fatal(error: &ConnectionError) -> Option<ListenError> {
     let refused = match error {
         ConnectionError::ConnectionRefused(code) => *code,
         ConnectionError::MqttState(MqttStateError::ConnFail { reason }) => *reason,

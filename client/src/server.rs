@@ -9,13 +9,15 @@ pub use records::{
     Permission, PermissionChange, PermissionInfo, PermissionState, SignedIn, Topics,
 };
 
+use crate::keys::encode;
 use belfry_protocol::id::{DeviceId, NotificationId, PermissionId, SessionId};
 use belfry_protocol::problem::Problem;
-use reqwest::header::{ETAG, IF_MATCH, RETRY_AFTER};
+use reqwest::header::{ETAG, IF_MATCH, IF_NONE_MATCH, RETRY_AFTER};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How long an answer may take; sign-in waits in a queue behind other sign-ins.
@@ -24,6 +26,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Pages of a list that are followed, so that a server's mistake cannot hold a client for ever.
 const PAGES_MAX: usize = 100;
+
+/// The recipient of the wrap for the recovery key.
+pub const RECOVERY: &str = "recovery";
 
 /// Why a request did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -231,6 +236,17 @@ impl Server {
             .await
     }
 
+    /// Renames a device.
+    ///
+    /// # Errors
+    /// 404 there is none; 422 a bad name.
+    pub async fn rename_device(&self, device: DeviceId, name: &str) -> Result<(), ServerError> {
+        let path = format!("/v1/devices/{device}");
+        let body = json!({ "name": name });
+        self.done(self.request(Method::PATCH, &path).json(&body))
+            .await
+    }
+
     /// Approves a site.
     ///
     /// # Errors
@@ -330,11 +346,35 @@ impl Server {
         etag: Option<&str>,
     ) -> Result<(), ServerError> {
         let request = self.request(Method::PUT, "/v1/keyring").body(sealed);
-        let request = match etag {
-            Some(etag) => request.header(IF_MATCH, etag),
-            None => request.header(reqwest::header::IF_NONE_MATCH, "*"),
-        };
-        self.done(request).await
+        self.done(conditional(request, etag)).await
+    }
+
+    /// Replaces the keyring and these wraps by recipient, whole or not at all; with the version as in
+    /// [`Server::put_keyring`].
+    ///
+    /// # Errors
+    /// 412 another device was faster: read it again.
+    pub async fn put_keys(
+        &self,
+        sealed: &[u8],
+        wraps: &BTreeMap<String, String>,
+        etag: Option<&str>,
+    ) -> Result<(), ServerError> {
+        let body = json!({"sealed": encode(sealed), "wraps": wraps});
+        let request = self.request(Method::PUT, "/v1/keyring").json(&body);
+        self.done(conditional(request, etag)).await
+    }
+
+    /// The wrap for a device or for [`RECOVERY`], if there is one.
+    ///
+    /// # Errors
+    /// 401 the token is not good.
+    pub async fn wrap(&self, recipient: &str) -> Result<Option<Vec<u8>>, ServerError> {
+        let path = format!("/v1/keyring/wraps/{recipient}");
+        match self.answer(self.request(Method::GET, &path)).await {
+            Err(error) if error.status() == Some(404) => Ok(None),
+            answer => Ok(Some(self.bytes(answer?).await?)),
+        }
     }
 
     fn post(&self, path: &str) -> RequestBuilder {
@@ -386,6 +426,14 @@ impl Server {
 
     async fn answer(&self, request: RequestBuilder) -> Result<Response, ServerError> {
         answer(request, &self.base).await
+    }
+}
+
+/// On the version that is replaced; on there being none without it.
+fn conditional(request: RequestBuilder, etag: Option<&str>) -> RequestBuilder {
+    match etag {
+        Some(etag) => request.header(IF_MATCH, etag),
+        None => request.header(IF_NONE_MATCH, "*"),
     }
 }
 

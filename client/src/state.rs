@@ -1,25 +1,31 @@
-//! What the client keeps on this machine: the session, the device, and the permission keys.
+//! What the client keeps on this machine: the session, the device, and its copy of the keyring.
 //!
 //! Files are for their owner only (0600 in a 0700 folder) and replaced whole: a crash leaves the
 //! old file or the new one. A file that cannot be read is never overwritten; the error names it
 //! and what to do.
 
-use crate::keys::{
-    BoxPublicKey, BoxSecretKey, InvalidKey, PermissionKeys, PushSubscription, StoredPermissionKeys,
-};
+mod local_copy;
+
+pub use local_copy::{KeyFile, LocalCopy};
+
+use crate::keyring::TrustedDevice;
+use crate::keys::{BoxSecretKey, InvalidKey};
 use crate::server::Device;
 use belfry_protocol::id::PermissionId;
-use belfry_protocol::site::Origin;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
-/// Largest state file that is read, in bytes: 1,000 permissions take a quarter of it.
-const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Largest state file that is read, in bytes: twice a keyring of the largest size, which indenting
+/// makes longer.
+const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// How long after it the end of a connection may be noticed that a command had borrowed.
+const BORROWED_LATELY: Duration = Duration::from_secs(60);
 
 /// What went wrong with the local state.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +93,9 @@ pub struct StoredDevice {
     pub device: Device,
     /// Its X25519 secret key, base64url.
     pub secret_key: String,
+    /// What it is called.
+    #[serde(default)]
+    pub name: String,
 }
 
 impl StoredDevice {
@@ -96,6 +105,19 @@ impl StoredDevice {
     /// The file holds something else.
     pub fn key(&self) -> Result<BoxSecretKey, InvalidKey> {
         BoxSecretKey::parse(&self.secret_key)
+    }
+
+    /// How the other devices are to know it.
+    ///
+    /// # Errors
+    /// The file holds something else.
+    pub fn trusted(&self) -> Result<TrustedDevice, InvalidKey> {
+        Ok(TrustedDevice {
+            id: self.device.device_id,
+            key: self.key()?.public(),
+            name: self.name.clone(),
+            kind: "cli".to_owned(),
+        })
     }
 }
 
@@ -153,171 +175,45 @@ impl StateDir {
         write_json(&self.path.join("device.json"), device)
     }
 
-    /// The key file to use: `chosen`, which several devices may share, else one in this folder.
+    /// The copy of the keyring to use: `chosen`, which several devices may share, else one in this
+    /// folder.
     pub fn key_file(&self, chosen: Option<&Path>) -> KeyFile {
-        KeyFile {
-            path: chosen.map_or_else(|| self.path.join("keys.json"), Path::to_owned),
-        }
-    }
-}
-
-/// The file of permission keys and endpoints.
-#[derive(Debug, Clone)]
-pub struct KeyFile {
-    path: PathBuf,
-}
-
-/// A permission with what only the user's devices know of it.
-#[derive(Debug, Clone)]
-pub struct KeptPermission {
-    /// The permission.
-    pub permission: PermissionId,
-    /// The site that was approved.
-    pub site: Origin,
-    /// Where the site posts. The server shows it once.
-    pub endpoint: String,
-    /// Its keys.
-    pub keys: PermissionKeys,
-    /// The site's key, where it is pinned.
-    pub site_key: Option<BoxPublicKey>,
-}
-
-impl KeptPermission {
-    /// What the site is given.
-    pub fn subscription(&self) -> PushSubscription {
-        PushSubscription {
-            endpoint: self.endpoint.clone(),
-            expiration_time: None,
-            keys: self.keys.public(),
-        }
-    }
-}
-
-#[derive(Default, Serialize, Deserialize)]
-struct KeyFileJson {
-    version: u32,
-    permissions: Vec<PermissionJson>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct PermissionJson {
-    permission_id: PermissionId,
-    site: Origin,
-    endpoint: String,
-    keys: StoredPermissionKeys,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    site_key: Option<String>,
-}
-
-/// The version that is written and read.
-const KEY_FILE_VERSION: u32 = 1;
-
-impl KeyFile {
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
+        KeyFile::new(chosen.map_or_else(|| self.path.join("keys.json"), Path::to_owned))
     }
 
-    /// All permissions in it; none if there is no such file yet.
+    /// Borrows this device's one connection from a program that listens, until the file is dropped:
+    /// that program then knows why the server closed it, see [`StateDir::connection_is_borrowed`].
     ///
     /// # Errors
-    /// The file cannot be read or understood.
-    pub fn load(&self) -> Result<HashMap<PermissionId, KeptPermission>, StateError> {
-        self.read()?
-            .permissions
-            .iter()
-            .map(|stored| {
-                let kept = self.parse(stored)?;
-                Ok((kept.permission, kept))
-            })
-            .collect()
+    /// The file cannot be made or locked.
+    pub fn borrow_connection(&self) -> Result<File, StateError> {
+        let path = self.path.join("connection.lock");
+        let lock = lock_file(&path)?;
+        // Its length tells it from a file that was only asked about.
+        let locked = lock
+            .lock()
+            .and_then(|()| lock.set_len(1))
+            .and_then(|()| lock.set_modified(SystemTime::now()));
+        locked.map_err(|source| StateError::Io { path, source })?;
+        Ok(lock)
     }
 
-    /// One permission of it.
+    /// Whether a command of this folder has or just had the connection; waits until it is free.
     ///
     /// # Errors
-    /// The file cannot be read or understood, or does not have it.
-    pub fn get(&self, permission: PermissionId) -> Result<KeptPermission, StateError> {
-        self.load()?
-            .remove(&permission)
-            .ok_or_else(|| StateError::UnknownPermission {
-                path: self.path.clone(),
-                permission,
-            })
-    }
-
-    /// Adds a permission. Other processes may add theirs at the same time.
-    ///
-    /// # Errors
-    /// The file cannot be read, understood or written.
-    pub fn add(&self, kept: &KeptPermission) -> Result<(), StateError> {
-        self.change(|permissions| {
-            permissions.retain(|stored| stored.permission_id != kept.permission);
-            permissions.push(PermissionJson {
-                permission_id: kept.permission,
-                site: kept.site.clone(),
-                endpoint: kept.endpoint.clone(),
-                keys: kept.keys.to_stored(),
-                site_key: kept.site_key.as_ref().map(ToString::to_string),
-            });
-        })
-    }
-
-    /// Forgets a permission's keys.
-    ///
-    /// # Errors
-    /// The file cannot be read, understood or written.
-    pub fn remove(&self, permission: PermissionId) -> Result<(), StateError> {
-        self.change(|permissions| {
-            permissions.retain(|stored| stored.permission_id != permission);
-        })
-    }
-
-    fn change(&self, change: impl FnOnce(&mut Vec<PermissionJson>)) -> Result<(), StateError> {
-        // The lock is on a file of its own: the key file itself is replaced by the change.
-        let lock_path = self.path.with_extension("lock");
-        let in_lock = |source| StateError::Io {
-            path: lock_path.clone(),
-            source,
+    /// The file cannot be made or locked.
+    pub fn connection_is_borrowed(&self) -> Result<bool, StateError> {
+        let path = self.path.join("connection.lock");
+        let lock = lock_file(&path)?;
+        let asked = || -> io::Result<bool> {
+            let free = lock.try_lock().is_ok();
+            if !free {
+                lock.lock()?;
+            }
+            let since = lock.metadata()?.modified()?.elapsed().unwrap_or_default();
+            Ok(!free || (lock.metadata()?.len() > 0 && since < BORROWED_LATELY))
         };
-        make_parent(&self.path)?;
-        let lock = private_file(&lock_path).map_err(in_lock)?;
-        lock.lock().map_err(in_lock)?;
-        let mut json = self.read()?;
-        change(&mut json.permissions);
-        write_json(&self.path, &json)
-    }
-
-    fn read(&self) -> Result<KeyFileJson, StateError> {
-        let json: KeyFileJson = read_json(&self.path)?.unwrap_or(KeyFileJson {
-            version: KEY_FILE_VERSION,
-            permissions: Vec::new(),
-        });
-        if json.version != KEY_FILE_VERSION {
-            return Err(self.garbage(format!("its version is {}, not 1", json.version)));
-        }
-        Ok(json)
-    }
-
-    fn parse(&self, stored: &PermissionJson) -> Result<KeptPermission, StateError> {
-        let invalid = |error: InvalidKey| {
-            self.garbage(format!("permission {}: {error}", stored.permission_id))
-        };
-        let site_key = stored.site_key.as_deref().map(BoxPublicKey::parse);
-        Ok(KeptPermission {
-            permission: stored.permission_id,
-            site: stored.site.clone(),
-            endpoint: stored.endpoint.clone(),
-            keys: PermissionKeys::from_stored(&stored.keys).map_err(invalid)?,
-            site_key: site_key.transpose().map_err(invalid)?,
-        })
-    }
-
-    fn garbage(&self, reason: String) -> StateError {
-        StateError::Garbage {
-            path: self.path.clone(),
-            reason,
-        }
+        asked().map_err(|source| StateError::Io { path, source })
     }
 }
 
@@ -364,6 +260,15 @@ pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Stat
     })
 }
 
+/// Opens a file to lock, and makes its folder if need be.
+fn lock_file(path: &Path) -> Result<File, StateError> {
+    make_parent(path)?;
+    private_file(path).map_err(|source| StateError::Io {
+        path: path.to_owned(),
+        source,
+    })
+}
+
 /// Opens or makes a file for its owner only, whatever is in it.
 fn private_file(path: &Path) -> io::Result<File> {
     let mut options = File::options();
@@ -400,16 +305,6 @@ mod tests {
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).unwrap().permissions().mode() & 0o777
-    }
-
-    fn kept(byte: u8) -> KeptPermission {
-        KeptPermission {
-            permission: PermissionId::from_bytes([byte; 16]),
-            site: "https://news.example".parse().unwrap(),
-            endpoint: format!("https://push.example/push/{byte}"),
-            keys: PermissionKeys::generate(),
-            site_key: (byte % 2 == 1).then(|| BoxSecretKey::generate().public()),
-        }
     }
 
     fn session() -> Session {
@@ -473,42 +368,10 @@ mod tests {
         check("session.json", "{\"server\":", &|| state.session().err());
         check("device.json", "[]", &|| state.device().err());
         check("keys.json", "", &|| keys.load().err());
-        check("keys.json", "not json", &|| keys.add(&kept(1)).err());
-        let newer = r#"{"version":2,"permissions":[]}"#;
-        check("keys.json", newer, &|| keys.add(&kept(1)).err());
+        check("keys.json", "not json", &|| keys.change(|_| ()).err());
+        let other = r#"{"version":1,"permissions":[]}"#;
+        check("keys.json", other, &|| keys.change(|_| ()).err());
         let long = " ".repeat(usize::try_from(FILE_BYTES_MAX).unwrap() + 1);
         check("session.json", &long, &|| state.session().err());
-    }
-
-    #[test]
-    fn devices_share_one_key_file_without_losing_each_others_keys() {
-        let root = tempfile::tempdir().unwrap();
-        let shared = root.path().join("shared.json");
-        std::thread::scope(|scope| {
-            for byte in 0..8 {
-                let shared = &shared;
-                scope.spawn(move || {
-                    let state = StateDir::find(Some(Path::new("unused")), |_| None).unwrap();
-                    state.key_file(Some(shared)).add(&kept(byte)).unwrap();
-                });
-            }
-        });
-        assert_eq!(mode(&shared), 0o600);
-        assert_eq!(mode(&shared.with_extension("lock")), 0o600);
-        let file = KeyFile {
-            path: shared.clone(),
-        };
-        let all = file.load().unwrap();
-        assert_eq!(all.len(), 8);
-        let gone = PermissionId::from_bytes([3; 16]);
-        let subscription = all[&gone].subscription();
-        assert_eq!(file.get(gone).unwrap().subscription(), subscription);
-        assert!(all[&gone].site_key.is_some());
-        file.remove(gone).unwrap();
-        assert!(matches!(
-            file.get(gone),
-            Err(StateError::UnknownPermission { .. })
-        ));
-        assert_eq!(file.load().unwrap().len(), 7);
     }
 }

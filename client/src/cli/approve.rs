@@ -1,10 +1,11 @@
 //! `belfry approve`: let a site notify, and print what to give it.
 
 use super::{Globals, signed_out, terminal};
+use crate::keyring::KeptPermission;
 use crate::keys::{BoxPublicKey, PermissionKeys};
 use crate::server::NewPermission;
-use crate::state::KeptPermission;
-use anyhow::Context as _;
+use crate::sync::SyncError;
+use anyhow::{Context as _, bail};
 use belfry_protocol::site::Origin;
 
 const EXAMPLE: &str = "Example:
@@ -32,28 +33,43 @@ impl Approve {
     pub(super) async fn run(self, globals: &Globals) -> anyhow::Result<()> {
         let site_key = self.site_key.as_deref().map(BoxPublicKey::parse);
         let site_key = site_key.transpose().context("--site-key")?;
-        let server = globals.signed_in()?;
-        let file = globals.key_file()?;
+        let keys = globals.keyring()?;
         // Read first: a permission whose keys cannot be kept would be lost.
-        file.load()?;
+        let before = keys.local()?.keyring.permissions();
         let new = NewPermission {
             site: self.origin,
             name: self.name,
             application_server_key: self.application_server_key,
         };
+        let server = keys.server();
         let permission = server.create_permission(&new).await.map_err(signed_out)?;
+        // Only the endpoint is the server's to say; the keys are made here.
+        if permission.site != new.site || before.contains_key(&permission.permission_id) {
+            bail!(
+                "the server answered with another permission than was asked for; nothing is kept"
+            );
+        }
         let kept = KeptPermission {
             permission: permission.permission_id,
-            site: permission.site,
+            site: new.site,
             endpoint: permission.endpoint,
             keys: PermissionKeys::generate(),
             site_key,
+            name: new.name,
+            renew: false,
         };
-        if let Err(error) = file.add(&kept) {
-            // Nobody could read what is sent to it, so it should not stay. If this fails too, the
-            // permission is listed all the same and can be revoked by hand.
-            let _ = server.revoke_permission(kept.permission).await;
-            return Err(error.into());
+        let put = keys.change(|keyring, now| keyring.put_permission(&kept, now));
+        match put.await {
+            Ok(()) => {}
+            Err(error @ (SyncError::State(_) | SyncError::NotLinked)) => {
+                // Nobody could read what is sent to it, so it should not stay. If this fails too, the
+                // permission is listed all the same and can be revoked by hand.
+                let _ = server.revoke_permission(kept.permission).await;
+                return Err(error.into());
+            }
+            Err(error) => terminal::note(&format!(
+                "Your other devices do not have its keys yet: {error}. They go with this device's next contact."
+            )),
         }
         terminal::print(&terminal::json(&kept.subscription()))?;
         terminal::note(&format!(

@@ -1,20 +1,25 @@
-//! `belfry keys`: this device's keys, and key pairs for sites.
+//! `belfry keys`: the keys that a user's devices share, and key pairs for sites.
 
+use super::link::{Accept, Link};
+use super::recovery::{Recover, Recovery, Repair};
 use super::seal::KeyPairJson;
 use super::{Globals, terminal};
+use crate::keyring::Keyring;
 use crate::keys::BoxSecretKey;
 use crate::state::write_json;
+use crate::sync::SyncError;
 use crate::vapid::VapidKey;
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
 const EXAMPLE: &str = "Example:
   belfry keys
+  belfry keys accept XKQ2-7M4D-JV3A-N5TE-R6WC-ZPQH-2Y7B-K4LM
   belfry keys site-new site-key.json
   belfry keys vapid-new vapid-key.json";
 
-/// Show this device's keys, or make a site's.
+/// See, link and recover your devices' keys, or make a site's.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub struct Keys {
@@ -24,9 +29,19 @@ pub struct Keys {
 
 #[derive(Debug, Clone, clap::Subcommand)]
 enum Action {
-    /// This device's public key and its fingerprint
+    /// This device's key, its copy of the keyring, and the devices that it trusts
     #[command(after_help = "Example:\n  belfry keys show --json")]
     Show,
+    /// On a new device: show a code, and get the keys from a device that has them
+    Link(Link),
+    /// On a device that has the keys: link the new one that shows this code
+    Accept(Accept),
+    /// Make a recovery phrase: twelve words that open your keys when no device is left
+    Recovery(Recovery),
+    /// Get your keys with the recovery phrase
+    Recover(Recover),
+    /// Put this device's copy back, after the server was restored from a backup
+    Repair(Repair),
     /// Make a site's crypto-box key pair; prints the public key, for --site-key
     #[command(after_help = "Example:\n  belfry keys site-new site-key.json")]
     SiteNew {
@@ -42,9 +57,14 @@ enum Action {
 }
 
 impl Keys {
-    pub(super) fn run(self, globals: &Globals) -> anyhow::Result<()> {
+    pub(super) async fn run(self, globals: &Globals) -> anyhow::Result<()> {
         let public_key = match self.action.unwrap_or(Action::Show) {
             Action::Show => return show(globals),
+            Action::Link(link) => return link.run(globals).await,
+            Action::Accept(accept) => return accept.run(globals).await,
+            Action::Recovery(recovery) => return recovery.run(globals).await,
+            Action::Recover(recover) => return recover.run(globals).await,
+            Action::Repair(repair) => return repair.run(globals).await,
             Action::SiteNew { file } => {
                 let key = BoxSecretKey::generate();
                 write_pair(&file, key.public().to_string(), key.expose())?
@@ -63,29 +83,70 @@ impl Keys {
 }
 
 fn show(globals: &Globals) -> anyhow::Result<()> {
-    let device = globals.state()?.device()?;
-    let device = device.context("this machine is no device yet; run belfry login first")?;
+    let device = globals.device()?;
     let public = device.key()?.public();
     let file = globals.key_file()?;
-    let permissions = file.load()?.len();
+    let copy = file.load()?;
+    let keyring = copy.as_ref().map(|copy| &copy.keyring);
+    let permissions = keyring.map(Keyring::permissions).unwrap_or_default();
+    let renew = permissions.values().filter(|kept| kept.renew).count();
+    let trusted: Vec<_> = keyring.into_iter().flat_map(Keyring::devices).collect();
+    let recovery = keyring.is_some_and(|keyring| keyring.recovery().is_some());
     if globals.json {
+        let listed = trusted.iter().map(|device| {
+            json!({"device_id": device.id, "name": device.name, "kind": device.kind,
+                "public_key": device.key, "fingerprint": device.key.fingerprint()})
+        });
         let shown = json!({
             "device_id": device.device.device_id,
             "public_key": public.to_string(),
             "fingerprint": public.fingerprint(),
             "key_file": file.path(),
-            "permissions": permissions,
+            "linked": keyring.is_some(),
+            "epoch": keyring.map(|keyring| keyring.epoch),
+            "generation": keyring.map(|keyring| keyring.generation),
+            "devices": listed.collect::<Vec<_>>(),
+            "permissions": permissions.len(),
+            "renew": renew,
+            "recovery": recovery,
         });
-        terminal::print(&terminal::json(&shown))?;
-    } else {
-        terminal::print(&format!(
-            "device       {}\npublic key   {public}\nfingerprint  {}\npermissions  {permissions} in {}",
-            device.device.device_id,
-            public.fingerprint(),
-            file.path().display()
-        ))?;
+        return Ok(terminal::print(&terminal::json(&shown))?);
     }
-    Ok(())
+    let mut lines = vec![
+        format!("device       {}", device.device.device_id),
+        format!("public key   {public}"),
+        format!("fingerprint  {}", public.fingerprint()),
+    ];
+    match keyring {
+        None => lines.push(format!("keyring      none: {}", SyncError::NotLinked)),
+        Some(keyring) => {
+            lines.push(format!(
+                "keyring      generation {} in {}",
+                keyring.generation,
+                file.path().display()
+            ));
+            lines.push(format!("permissions  {}", permissions.len()));
+            let made = if recovery {
+                "there is a phrase"
+            } else {
+                "none; belfry keys recovery makes a phrase"
+            };
+            lines.push(format!("recovery     {made}"));
+            let listed = trusted.iter().map(|device| {
+                let name = terminal::line(&device.name);
+                format!(
+                    "trusted      {}  {}  {name}",
+                    device.id,
+                    device.key.fingerprint()
+                )
+            });
+            lines.extend(listed);
+        }
+    }
+    if renew > 0 {
+        lines.push(format!("renew        {renew} permissions whose keys a removed device knew; approve those sites again"));
+    }
+    Ok(terminal::print(&lines.join("\n"))?)
 }
 
 /// Writes a pair where nothing is yet, and gives its public half.

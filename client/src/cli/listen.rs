@@ -2,8 +2,10 @@
 
 use super::Globals;
 use super::terminal::{self, Style};
-use crate::listen::{Incoming, Listener, Options, Presence, Received, Transport};
+use crate::listen::{Incoming, ListenError, Listener, Options, Presence, Received, Transport};
 use crate::server::{PermissionState, Server};
+use crate::state::StateDir;
+use crate::sync::SyncError;
 use anyhow::Context as _;
 use belfry_protocol::body::Content;
 use belfry_protocol::envelope::Notification;
@@ -54,15 +56,20 @@ struct Line<'a> {
 impl Listen {
     pub(super) async fn run(self, globals: &Globals) -> anyhow::Result<()> {
         let state = globals.state()?;
-        let stored = state.device()?;
-        let stored = stored.context("this machine is no device yet; run belfry login first")?;
+        let stored = globals.device()?;
+        let keys = globals.key_file()?;
+        if keys.load()?.is_none() {
+            // What cannot be opened is acknowledged all the same, and would be gone.
+            return Err(SyncError::NotLinked.into());
+        }
         let presence = self.presence.as_deref().map(|word| match word {
             "away" => Presence::Away,
             _ => Presence::Active,
         });
         let mut listener = Listener::new(Options {
             device: stored.device,
-            keys: globals.key_file()?,
+            keys,
+            sync: globals.keyring().ok(),
             transport: if self.tcp {
                 Transport::Tcp
             } else {
@@ -83,8 +90,12 @@ impl Listen {
         let mut left = self.count;
         while left != Some(0) {
             let incoming = tokio::select! {
-                incoming = listener.next() => incoming?,
+                incoming = listener.next() => incoming,
                 _ = tokio::signal::ctrl_c() => break,
+            };
+            let incoming = match incoming {
+                Err(ListenError::TakenOver) if borrowed(&state).await? => continue,
+                incoming => incoming?,
             };
             muted.learn(&incoming).await;
             let Incoming::Notification(received) = incoming else {
@@ -110,6 +121,13 @@ impl Listen {
         listener.close().await;
         Ok(())
     }
+}
+
+/// Whether it was a command of this folder that needed the connection for a moment; if so, when it
+/// is done with it.
+async fn borrowed(state: &StateDir) -> anyhow::Result<bool> {
+    let state = state.clone();
+    Ok(tokio::task::spawn_blocking(move || state.connection_is_borrowed()).await??)
 }
 
 /// Which permissions are muted: stored for this device too, but not shown.
@@ -181,8 +199,12 @@ fn envelope_json(envelope: &Notification) -> serde_json::Value {
 }
 
 fn plain_lines(received: &Received, style: Style) -> String {
-    let Received { envelope, content } = received;
-    let site = style.accent(&terminal::line(envelope.site.as_str()));
+    let Received {
+        envelope,
+        site,
+        content,
+    } = received;
+    let site = style.accent(&terminal::line(site.as_str()));
     let sent = style.dim(&envelope.sent.to_string());
     let title = style.bold(&terminal::line(&content.title));
     let mut lines = vec![format!("{sent} {site} {title}")];
@@ -208,6 +230,9 @@ fn status_line(incoming: &Incoming) -> String {
             permission,
             reason,
         } => format!("not shown: notification {id} of permission {permission}: {reason}"),
+        Incoming::KeyringRefused { reason } => {
+            format!("KEYRING REFUSED: {}", terminal::line(reason))
+        }
         Incoming::Changed(change) => terminal::json(change),
         Incoming::Notification(received) => format!("notification {}", received.envelope.id),
     }
@@ -231,6 +256,9 @@ fn status_json(incoming: &Incoming) -> serde_json::Value {
             "permission": permission,
             "reason": reason.to_string(),
         }),
+        Incoming::KeyringRefused { reason } => {
+            json!({"event": "keyring_refused", "reason": reason})
+        }
         Incoming::Changed(change) => json!({"event": "changed", "change": change}),
         Incoming::Notification(received) => {
             json!({"event": "notification", "id": received.envelope.id})
@@ -260,6 +288,7 @@ mod tests {
                 encoding: ContentEncoding::Aes128gcm,
                 body: "sealed".into(),
             },
+            site: "https://news.example".parse().unwrap(),
             content: Content {
                 title: title.into(),
                 body: Some(body.into()),

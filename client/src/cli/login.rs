@@ -5,6 +5,7 @@ use crate::keys::BoxSecretKey;
 use crate::listen::{Incoming, Listener, Options, Transport};
 use crate::server::{DeviceKind, Server, SignedIn};
 use crate::state::{Session, StateDir, StoredDevice};
+use crate::sync::{Keys, SyncError};
 use anyhow::{Context as _, bail};
 use serde_json::json;
 use std::io::{IsTerminal as _, Read as _};
@@ -13,6 +14,12 @@ use std::path::{Path, PathBuf};
 const EXAMPLE: &str = "Example:
   belfry login --server https://push.example --username ada
   printf %s \"$PASSWORD\" | belfry login --username ada --create";
+
+const NOT_LINKED: &str =
+    "This device cannot read your notifications yet: your other devices have the keys.
+  belfry keys link       here shows a code; type it on a device that has them:
+                         belfry keys accept CODE there, or the console
+  belfry keys recover    takes your recovery phrase instead";
 
 /// Longest password that is read, in bytes: more than any server takes.
 const PASSWORD_BYTES_MAX: u64 = 4096;
@@ -66,20 +73,22 @@ impl Login {
             user_id: signed_in.user_id.to_string(),
             username: self.username.clone(),
         })?;
-        let made = json!({
-            "user_id": signed_in.user_id,
-            "username": self.username,
-            "device_id": device.device.device_id,
-        });
-        if globals.json {
-            terminal::print(&terminal::json(&made))?;
-        } else {
+        if !globals.json {
             terminal::note(&format!(
                 "Signed in as {} on {}; this is device {}.",
                 self.username,
                 server.base(),
                 device.device.device_id
             ));
+        }
+        let linked = linked(server, &device, globals).await?;
+        if globals.json {
+            terminal::print(&terminal::json(&json!({
+                "user_id": signed_in.user_id,
+                "username": self.username,
+                "device_id": device.device.device_id,
+                "linked": linked,
+            })))?;
         }
         Ok(())
     }
@@ -118,11 +127,26 @@ impl Login {
             user_id: signed_in.user_id.to_string(),
             device,
             secret_key: key.expose(),
+            name,
         };
         state.save_device(&stored)?;
         subscribe(&stored, globals).await?;
         Ok(stored)
     }
+}
+
+/// Begins the account's keyring, or says how this device gets it. Whether it has it.
+async fn linked(server: Server, device: &StoredDevice, globals: &Globals) -> anyhow::Result<bool> {
+    let keys = Keys::new(server, globals.key_file()?, device)?;
+    match keys.begin_or_join(&device.trusted()?).await {
+        Ok(()) => return Ok(true),
+        Err(SyncError::NotLinked) => terminal::note(NOT_LINKED),
+        Err(error @ SyncError::OtherAccount(_)) => return Err(error.into()),
+        Err(error) => terminal::note(&format!(
+            "Your keys are not in step with the server: {error}."
+        )),
+    }
+    Ok(keys.file().load()?.is_some())
 }
 
 /// Connects once, so that what is sent from now on waits for this device, and not only from its
@@ -131,6 +155,7 @@ async fn subscribe(device: &StoredDevice, globals: &Globals) -> anyhow::Result<(
     let mut listener = Listener::new(Options {
         device: device.device.clone(),
         keys: globals.key_file()?,
+        sync: None,
         transport: Transport::WebSocket,
         tls: globals.tls()?,
         presence: None,

@@ -1,8 +1,9 @@
 //! `belfry permissions`: what was approved, and taking it back.
 
 use super::{Globals, signed_out, terminal};
+use crate::keyring::KeptPermission;
 use crate::server::{PermissionChange, PermissionInfo, PermissionState, Server};
-use anyhow::Context as _;
+use crate::sync::SyncError;
 use belfry_protocol::id::PermissionId;
 
 const EXAMPLE: &str = "Example:
@@ -55,8 +56,10 @@ impl Permissions {
         let server = globals.signed_in()?;
         match self.action.unwrap_or(Action::List) {
             Action::List => {
+                let kept = globals.key_file()?.permissions()?;
                 for info in server.permissions().await.map_err(signed_out)? {
-                    terminal::print(&shown(&info, globals.json))?;
+                    let kept = kept.get(&info.permission_id);
+                    terminal::print(&shown(info, kept, globals.json))?;
                 }
                 Ok(())
             }
@@ -73,11 +76,21 @@ impl Permissions {
                     .revoke_permission(permission)
                     .await
                     .map_err(signed_out)?;
-                let forgotten = globals.key_file()?.remove(permission);
-                forgotten.context("it is revoked, but its keys are still on this machine")?;
+                forget(permission, globals).await?;
                 say(permission, "revoked", globals)
             }
         }
+    }
+}
+
+/// Takes a revoked permission out of the keyring. A device that has none has nothing to forget.
+async fn forget(permission: PermissionId, globals: &Globals) -> anyhow::Result<()> {
+    let keys = globals.keyring()?;
+    let removed = keys.change(|keyring, now| keyring.remove_permission(permission, now));
+    match removed.await {
+        Ok(()) | Err(SyncError::NotLinked) => Ok(()),
+        Err(error) => Err(anyhow::Error::new(error)
+            .context("it is revoked, but your devices may still have its keys")),
     }
 }
 
@@ -105,15 +118,36 @@ async fn change(
     changed.map_err(signed_out)
 }
 
-fn shown(info: &PermissionInfo, json: bool) -> String {
+/// A permission as `--json` writes it: what the server says, and what this device knows.
+#[derive(serde::Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    info: PermissionInfo,
+    /// Whether this device has its keys.
+    keys: bool,
+    /// A device that was removed knew them.
+    renew: bool,
+}
+
+fn shown(mut info: PermissionInfo, kept: Option<&KeptPermission>, json: bool) -> String {
+    // The site that was approved is what the keyring says, whatever the server calls it.
+    if let Some(kept) = kept {
+        info.site = kept.site.clone();
+    }
+    let (keys, renew) = (kept.is_some(), kept.is_some_and(|kept| kept.renew));
     if json {
-        return terminal::json(info);
+        return terminal::json(&Shown { info, keys, renew });
     }
     let state = match info.state {
         PermissionState::Allowed => "allowed",
         PermissionState::Muted => "muted",
     };
+    let advice = match (keys, renew) {
+        (false, _) => "  (no keys on this device)",
+        (true, true) => "  (a removed device knew its keys)",
+        (true, false) => "",
+    };
     let name = info.name.as_deref().unwrap_or_default();
     let text = format!("{}  {state:7}  {}  {name}", info.permission_id, info.site);
-    terminal::line(text.trim_end())
+    terminal::line(&format!("{}{advice}", text.trim_end()))
 }

@@ -110,6 +110,21 @@ pub(super) fn print(text: &str) -> std::io::Result<()> {
     stdout.flush()
 }
 
+/// Asks the person, who has to say yes.
+///
+/// # Errors
+/// Nobody is at the terminal to ask.
+pub(super) fn ask(question: &str) -> anyhow::Result<bool> {
+    let stdin = std::io::stdin();
+    if !stdin.is_terminal() {
+        anyhow::bail!("{question} Nobody is here to ask; give --yes");
+    }
+    eprint!("{question} [y/N] ");
+    let mut answer = String::new();
+    stdin.read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
 /// Says something to the person, beside what the command makes.
 pub(super) fn note(text: &str) {
     eprintln!("{text}");

@@ -1,12 +1,14 @@
 //! From the payload of a PUBLISH to a notification that may be shown, or the reason why not.
 
 use super::Received;
+use crate::keyring::KeptPermission;
 use crate::keys::Unopened;
 use crate::recent::Recent;
-use crate::state::{KeptPermission, KeyFile, StateError};
+use crate::state::{KeyFile, StateError};
 use belfry_protocol::body::{Content, unrepeatable};
 use belfry_protocol::envelope::Notification;
 use belfry_protocol::id::{NotificationId, PermissionId};
+use belfry_protocol::site::Origin;
 use std::collections::HashMap;
 
 /// Notifications remembered to drop repetitions: four full mailboxes.
@@ -18,6 +20,9 @@ pub enum Hidden {
     /// This device has no keys for the permission.
     #[error("this device has no keys for its permission")]
     NoKeys,
+    /// The server names another site than the one that was approved.
+    #[error("the server says that it is from another site than was approved")]
+    OtherSite,
     /// The body was delivered before, under another id: somebody repeats it.
     #[error("a repetition of an earlier message")]
     Repeated,
@@ -64,7 +69,7 @@ pub(super) struct Opener {
 impl Opener {
     pub(super) fn new(file: KeyFile) -> Result<Self, StateError> {
         Ok(Self {
-            permissions: file.load()?,
+            permissions: file.permissions()?,
             file,
             ids: Recent::new(RECENT_MAX),
             used: Recent::new(RECENT_MAX),
@@ -74,6 +79,27 @@ impl Opener {
 
     pub(super) fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// Whether a notification's permission is one that the local copy does not have either. It is
+    /// then worth a look at the server's keyring before it is opened.
+    pub(super) fn is_unknown(&mut self, payload: &[u8]) -> bool {
+        let Ok(envelope) = serde_json::from_slice::<Notification>(payload) else {
+            return false;
+        };
+        if self.permissions.contains_key(&envelope.permission) {
+            return false;
+        }
+        self.read_again();
+        !self.permissions.contains_key(&envelope.permission)
+    }
+
+    /// Takes what the local copy has now. A file that cannot be read changes nothing: what was known
+    /// before stays in use.
+    pub(super) fn read_again(&mut self) {
+        if let Ok(permissions) = self.file.permissions() {
+            self.permissions = permissions;
+        }
     }
 
     pub(super) fn open(&mut self, payload: &[u8]) -> Opened {
@@ -86,9 +112,13 @@ impl Opener {
             return Opened::Ignored;
         }
         match self.content(&envelope) {
-            Ok(content) => {
+            Ok((site, content)) => {
                 self.counts.opened += 1;
-                Opened::Notification(Box::new(Received { envelope, content }))
+                Opened::Notification(Box::new(Received {
+                    envelope,
+                    site,
+                    content,
+                }))
             }
             Err(reason) => {
                 self.counts.hidden += 1;
@@ -101,19 +131,15 @@ impl Opener {
         }
     }
 
-    fn content(&mut self, envelope: &Notification) -> Result<Content, Hidden> {
+    fn content(&mut self, envelope: &Notification) -> Result<(Origin, Content), Hidden> {
         let body = envelope.body_bytes().map_err(|_| Hidden::Encoding)?;
-        if !self.permissions.contains_key(&envelope.permission)
-            // Approved since by another program. A file that cannot be read now is one without the
-            // key: what was known before stays in use.
-            && let Ok(permissions) = self.file.load()
-        {
-            self.permissions = permissions;
-        }
         let kept = self
             .permissions
             .get(&envelope.permission)
             .ok_or(Hidden::NoKeys)?;
+        if kept.site != envelope.site {
+            return Err(Hidden::OtherSite);
+        }
         let plaintext = kept
             .keys
             .open(envelope.encoding, &body, kept.site_key.as_ref())?;
@@ -122,6 +148,6 @@ impl Opener {
         if !self.used.insert((envelope.permission, nonce.to_vec())) {
             return Err(Hidden::Repeated);
         }
-        Ok(Content::from_plaintext(&plaintext))
+        Ok((kept.site.clone(), Content::from_plaintext(&plaintext)))
     }
 }

@@ -1,6 +1,6 @@
 //! The MQTT library's settings for a device: address, transport, and a session that lasts.
 
-use super::{ListenError, Options, Transport};
+use super::{ListenError, Transport};
 use crate::server::MqttAccess;
 use rumqttc::{
     AckMode, Broker, MqttOptions, PersistedAckMode, PersistedSession, SessionStore,
@@ -22,12 +22,15 @@ const KEEP_ALIVE_SECS: u16 = 50;
 /// How long a connection may take, TLS and CONNACK included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
-pub(super) fn options(options: &Options) -> Result<MqttOptions, ListenError> {
-    let access = &options.device.mqtt;
-    let tls = || TlsConfiguration::Rustls(Arc::new(options.tls.clone()));
-    let invalid = || ListenError::Address(address_of(access, options.transport).to_owned());
+pub(crate) fn options(
+    access: &MqttAccess,
+    transport: Transport,
+    trust: &rustls::ClientConfig,
+) -> Result<MqttOptions, ListenError> {
+    let tls = || TlsConfiguration::Rustls(Arc::new(trust.clone()));
+    let invalid = || ListenError::Address(address_of(access, transport).to_owned());
     let id = access.client_id.clone();
-    let mut mqtt = match options.transport {
+    let mut mqtt = match transport {
         Transport::WebSocket if access.url.starts_with("wss:") => {
             MqttOptions::websocket_with_tls_config(id, access.url.clone(), tls())
                 .map_err(|_| invalid())?

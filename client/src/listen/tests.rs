@@ -3,9 +3,10 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::keyring::KeptPermission;
 use crate::keys::{BoxSecretKey, PermissionKeys, Sealing};
 use crate::server::{MqttAccess, Topics};
-use crate::state::{KeptPermission, StateDir};
+use crate::state::{LocalCopy, StateDir};
 use belfry_protocol::envelope::Envelope;
 use belfry_protocol::id::{DeviceId, UserId};
 use belfry_protocol::push::Urgency;
@@ -99,6 +100,15 @@ impl Peer {
     }
 }
 
+/// Another program of this device, such as `belfry approve`.
+fn keep(keys: &KeyFile, kept: &KeptPermission) {
+    keys.change(|copy| {
+        let copy = copy.get_or_insert_with(|| LocalCopy::new(UserId::from_bytes([4; 16])));
+        copy.keyring.put_permission(kept, 1);
+    })
+    .unwrap();
+}
+
 struct Fixture {
     server: TcpListener,
     _folder: tempfile::TempDir,
@@ -114,7 +124,7 @@ impl Fixture {
         let state = StateDir::find(Some(folder.path()), |_| None).unwrap();
         let keys = state.key_file(None::<&Path>);
         let kept = permission(2, None);
-        keys.add(&kept).unwrap();
+        keep(&keys, &kept);
         let device = Device {
             device_id: DeviceId::from_bytes([3; 16]),
             mqtt: MqttAccess {
@@ -135,6 +145,7 @@ impl Fixture {
         let options = Options {
             device,
             keys: keys.clone(),
+            sync: None,
             transport: Transport::Tcp,
             tls: crate::tls::client_config(None).unwrap(),
             presence: None,
@@ -160,6 +171,8 @@ fn permission(byte: u8, site: Option<&BoxSecretKey>) -> KeptPermission {
         endpoint: "https://push.example/push/s".into(),
         keys: PermissionKeys::generate(),
         site_key: site.map(BoxSecretKey::public),
+        name: None,
+        renew: false,
     }
 }
 
@@ -320,18 +333,24 @@ async fn what_must_not_be_shown_is_counted_and_acknowledged() {
     let (forged, _) = sealed(&pinned, "forged", Sealing::Aes128gcm);
     let (boxed, _) = sealed(&pinned, "boxed", Sealing::CryptoBox(&site));
     let (unknown, _) = sealed(&permission(6, None), "unknown", Sealing::Aes128gcm);
+    let (_, envelope) = sealed(&fixture.kept, "of another site", Sealing::Aes128gcm);
+    let of_another = Envelope {
+        site: "https://other.example".parse().unwrap(),
+        ..envelope
+    };
     // Approved by another program while this one listens.
     let server = async {
         let mut peer = Peer::accept(&fixture.server).await;
         peer.connected(false).await;
         peer.subscribed(&[1, 0]).await;
-        fixture.keys.add(&pinned).unwrap();
-        let payloads: [&[u8]; 6] = [
+        keep(&fixture.keys, &pinned);
+        let payloads: [&[u8]; 7] = [
             &good,
             &again.to_json(Some(2)),
             &forged,
             &boxed,
             &unknown,
+            &of_another.to_json(Some(3)),
             b"not json",
         ];
         for (packet_id, payload) in (1..).zip(payloads) {
@@ -342,7 +361,7 @@ async fn what_must_not_be_shown_is_counted_and_acknowledged() {
         };
         peer.publish("u/user/events", None, &revoked.to_json())
             .await;
-        for expected in 1..=6 {
+        for expected in 1..=7 {
             assert_eq!(peer.acknowledged().await, expected);
         }
     };
@@ -359,6 +378,7 @@ async fn what_must_not_be_shown_is_counted_and_acknowledged() {
         assert_eq!(forged, Hidden::Unopened(reason));
         assert_eq!(title(listener.next().await.unwrap()), "boxed");
         assert_eq!(hidden(listener.next().await.unwrap()), Hidden::NoKeys);
+        assert_eq!(hidden(listener.next().await.unwrap()), Hidden::OtherSite);
         let changed = listener.next().await.unwrap();
         assert!(matches!(
             changed,
@@ -367,7 +387,7 @@ async fn what_must_not_be_shown_is_counted_and_acknowledged() {
         let expected = Counts {
             opened: 2,
             redelivered: 0,
-            hidden: 3,
+            hidden: 4,
             malformed: 1,
         };
         assert_eq!(listener.counts(), expected);

@@ -97,6 +97,9 @@ pub struct DeviceInfo {
     /// Whether it is connected.
     #[serde(default)]
     pub online: bool,
+    /// When it was connected last, where it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<String>,
 }
 
 /// What is asked for at approval.
