@@ -22,7 +22,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// every other once.
 const TRIES_MAX: u32 = 20;
 /// The longest wait before another attempt, for each attempt before it.
-const PAUSE: Duration = Duration::from_millis(25);
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Why the keyring is not in step with the server's.
 #[derive(Debug, thiserror::Error)]
@@ -372,3 +372,6 @@ async fn lost_race(error: ServerError, tries: &mut u32) -> Result<(), SyncError>
     tokio::time::sleep((PAUSE * *tries).mul_f64(share)).await;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -89,7 +89,14 @@ impl Keys {
         etag: Option<&str>,
     ) -> Result<(), SyncError> {
         let sealed = copy.keyring.seal(&copy.key, random())?;
-        let wraps = self.wraps(copy, wraps);
+        let mut wraps = self.wraps(copy, wraps);
+        if wraps.len() > 1 {
+            // The server takes no wrap for a device that it does not have, and keeps the whole put.
+            // That is all its list is good for: a device that it leaves out has to be linked again.
+            let there = self.server.devices().await?;
+            let there = |name: &str| there.iter().any(|info| info.device_id.to_string() == name);
+            wraps.retain(|recipient, _| recipient == RECOVERY || there(recipient));
+        }
         self.server.put_keys(&sealed, &wraps, etag).await?;
         Ok(())
     }
