@@ -1,8 +1,8 @@
 /** `aes128gcm`: RFC 8291, one record of RFC 8188. */
 import { gcm } from "@noble/ciphers/aes.js";
-import { p256 } from "@noble/curves/nist.js";
 import { concat, randomBytes, utf8, type Bytes } from "../crypto/bytes.ts";
 import { hkdf } from "../crypto/hash.ts";
+import { makeP256, p256Agree, p256Public } from "../crypto/p256.ts";
 
 /** Of an encrypted body, whatever its encoding. */
 export const BODY_BYTES_MAX = 4096;
@@ -20,23 +20,13 @@ export const AES_TEXT_BYTES_MAX = BODY_BYTES_MAX - HEADER_BYTES - 1 - TAG_BYTES;
 /** What a permission opens with. */
 export interface AesKeys {
   /** The scalar, 32 bytes. */
-  p256: Uint8Array;
+  p256: Bytes;
   /** 16 bytes. */
-  auth: Uint8Array;
+  auth: Bytes;
 }
 
-/** A P-256 point, uncompressed. */
-export function p256Public(secret: Uint8Array): Bytes {
-  return p256.getPublicKey(secret, false) as Bytes;
-}
-
-/** A scalar. */
-export function makeP256(): Bytes {
-  return p256.utils.randomSecretKey() as Bytes;
-}
-
-function contentKeys(secret: Uint8Array, theirs: Uint8Array, receiver: Uint8Array, sender: Uint8Array, auth: Uint8Array, salt: Uint8Array): { key: Bytes; nonce: Bytes } {
-  const shared = p256.getSharedSecret(secret, theirs, true).subarray(1);
+async function contentKeys(secret: Bytes, theirs: Bytes, receiver: Bytes, sender: Bytes, auth: Bytes, salt: Bytes): Promise<{ key: Bytes; nonce: Bytes }> {
+  const shared = await p256Agree(secret, theirs);
   const material = hkdf(shared, auth, concat(utf8("WebPush: info\0"), receiver, sender), 32);
   return {
     key: hkdf(material, salt, "Content-Encoding: aes128gcm\0", 16),
@@ -45,7 +35,7 @@ function contentKeys(secret: Uint8Array, theirs: Uint8Array, receiver: Uint8Arra
 }
 
 /** `null` if it is not to these keys. */
-export function openAes128gcm(body: Uint8Array, keys: AesKeys): Bytes | null {
+export async function openAes128gcm(body: Bytes, keys: AesKeys): Promise<Bytes | null> {
   if (body.length > BODY_BYTES_MAX || body.length < HEADER_BYTES + 1 + TAG_BYTES) return null;
   const salt = body.subarray(0, SALT_BYTES);
   const recordSize = new DataView(body.buffer, body.byteOffset).getUint32(SALT_BYTES);
@@ -53,7 +43,7 @@ export function openAes128gcm(body: Uint8Array, keys: AesKeys): Bytes | null {
   if (body[SALT_BYTES + 4] !== KEY_ID_BYTES || recordSize < RECORD_SIZE_MIN || recordSize < record.length) return null;
   const sender = body.subarray(SALT_BYTES + 5, HEADER_BYTES);
   try {
-    const { key, nonce } = contentKeys(keys.p256, sender, p256Public(keys.p256), sender, keys.auth, salt);
+    const { key, nonce } = await contentKeys(keys.p256, sender, p256Public(keys.p256), sender, keys.auth, salt);
     const padded = gcm(key, nonce).decrypt(record) as Bytes;
     let end = padded.length - 1;
     while (end >= 0 && padded[end] === 0) end--;
@@ -64,10 +54,15 @@ export function openAes128gcm(body: Uint8Array, keys: AesKeys): Bytes | null {
 }
 
 /** Seals up to {@link AES_TEXT_BYTES_MAX} bytes to a subscription's `p256dh` and `auth`. */
-export function sealAes128gcm(text: Uint8Array, p256dh: Uint8Array, auth: Uint8Array, random: { salt: Bytes; secret: Bytes } = { salt: randomBytes(SALT_BYTES), secret: makeP256() }): Bytes {
+export async function sealAes128gcm(
+  text: Uint8Array,
+  p256dh: Bytes,
+  auth: Bytes,
+  random: { salt: Bytes; secret: Bytes } = { salt: randomBytes(SALT_BYTES), secret: makeP256() },
+): Promise<Bytes> {
   if (text.length > AES_TEXT_BYTES_MAX) throw new RangeError(`a text has at most ${AES_TEXT_BYTES_MAX} bytes`);
   const sender = p256Public(random.secret);
-  const { key, nonce } = contentKeys(random.secret, p256dh, p256dh, sender, auth, random.salt);
+  const { key, nonce } = await contentKeys(random.secret, p256dh, p256dh, sender, auth, random.salt);
   const header = new Uint8Array(5);
   new DataView(header.buffer).setUint32(0, BODY_BYTES_MAX);
   header[4] = KEY_ID_BYTES;

@@ -49,7 +49,7 @@ export function readEnvelope(value: unknown): Envelope | null {
 export type Opening = { content: Content; /** The salt or nonce, base64url. */ nonce: string } | { refused: UnopenedReason };
 
 /** Opens an envelope with what the keyring has for its permission. Whether it was there before is judged by {@link Recent}. */
-export function openEnvelope(envelope: Envelope, permission: KeyringPermission | undefined): Opening {
+export async function openEnvelope(envelope: Envelope, permission: KeyringPermission | undefined): Promise<Opening> {
   if (permission === undefined || permission.removed === true) return { refused: "unknown-permission" };
   if (permission.site !== envelope.site) return { refused: "another-site" };
   const siteKey = fromBase64url(permission.siteKey, 32);
@@ -59,7 +59,7 @@ export function openEnvelope(envelope: Envelope, permission: KeyringPermission |
   const [p256, auth, x25519] = [fromBase64url(permission.p256, 32), fromBase64url(permission.auth, 16), fromBase64url(permission.x25519, 32)];
   if (body === null || p256 === null || auth === null || x25519 === null) return { refused: "does-not-open" };
   const isBox = envelope.encoding === "crypto-box";
-  const text = isBox ? siteKey && openCryptoBox(body, siteKey, x25519) : openAes128gcm(body, { p256, auth });
+  const text = isBox ? siteKey && openCryptoBox(body, siteKey, x25519) : await openAes128gcm(body, { p256, auth });
   if (text === null) return { refused: "does-not-open" };
   return { content: readContent(text), nonce: base64url(body.subarray(0, isBox ? NONCE_BYTES : SALT_BYTES)) };
 }
