@@ -47,8 +47,8 @@ export interface KeyringPermission extends Item {
 
 /** The public half of the recovery key, and the key of its proof. */
 export interface KeyringRecovery extends Item {
-  key: string;
-  proof: string;
+  key?: string;
+  proof?: string;
 }
 
 /** A setting that all devices share. */
@@ -81,23 +81,8 @@ const isObject = (value: unknown): value is Record<string, unknown> => typeof va
 const isCount = (value: unknown): value is number => typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
 const isText = (value: unknown): value is string => typeof value === "string";
 const isItem = (value: unknown): value is Item => isObject(value) && isCount(value["changed"]);
-const isRemoved = (item: Item): boolean => item.removed === true;
 const isKey = (value: unknown, bytes: number): boolean => fromBase64url(value, bytes) !== null;
-
-function isDevice(value: unknown): value is KeyringDevice {
-  return isItem(value) && isText(value["id"]) && (isRemoved(value) || isKey(value["key"], KEY_BYTES));
-}
-
-function isPermission(value: unknown): value is KeyringPermission {
-  if (!isItem(value) || !isText(value["id"])) return false;
-  if (isRemoved(value)) return true;
-  const keys = isKey(value["p256"], 32) && isKey(value["auth"], 16) && isKey(value["x25519"], KEY_BYTES);
-  return keys && isText(value["site"]) && isText(value["endpoint"]) && (value["siteKey"] === undefined || isKey(value["siteKey"], KEY_BYTES));
-}
-
-function isRecovery(value: unknown): value is KeyringRecovery {
-  return isItem(value) && isKey(value["key"], KEY_BYTES) && isKey(value["proof"], KEY_BYTES);
-}
+const isNamedItem = (value: unknown): boolean => isItem(value) && isText(value["id"]);
 
 /** Reads the JSON of a keyring; `null` if it is none. */
 export function readContents(json: string): KeyringContents | null {
@@ -109,10 +94,11 @@ export function readContents(json: string): KeyringContents | null {
   }
   if (!isObject(value) || !isText(value["user"]) || !isCount(value["epoch"]) || !isCount(value["generation"])) return null;
   const { devices, permissions, settings, recovery } = value;
-  if (!Array.isArray(devices) || !devices.every(isDevice)) return null;
-  if (!Array.isArray(permissions) || !permissions.every(isPermission)) return null;
+  // Known fields of an item that cannot be read cost that item alone, so that a slip of one client does not lock out all.
+  if (!Array.isArray(devices) || !devices.every(isNamedItem)) return null;
+  if (!Array.isArray(permissions) || !permissions.every(isNamedItem)) return null;
   if (!isObject(settings) || !Object.values(settings).every(isItem)) return null;
-  if (recovery !== undefined && !isRecovery(recovery)) return null;
+  if (recovery !== undefined && !isItem(recovery)) return null;
   return value as KeyringContents;
 }
 
@@ -124,17 +110,21 @@ export async function sealKeyring(contents: KeyringContents, key: Bytes, nonce: 
   return sealed;
 }
 
-/** `null` if it does not open with this key, or is no keyring. */
-export async function openKeyring(sealed: Bytes, key: Bytes): Promise<KeyringContents | null> {
-  if (sealed.length > SEALED_BYTES_MAX || sealed.length < 1 + NONCE_BYTES + TAG_BYTES || sealed[0] !== VERSION) return null;
+/** Why bytes are not the keyring or wrap that they should be. */
+export type Unreadable = "too-large" | "malformed" | "does-not-open";
+
+/** Opens it, or says why not. */
+export async function openKeyring(sealed: Bytes, key: Bytes): Promise<KeyringContents | Unreadable> {
+  if (sealed.length > SEALED_BYTES_MAX) return "too-large";
+  if (sealed.length < 1 + NONCE_BYTES + TAG_BYTES || sealed[0] !== VERSION) return "malformed";
   const padded = openSecretbox(key, sealed.subarray(1, 1 + NONCE_BYTES), sealed.subarray(1 + NONCE_BYTES));
-  const compressed = padded && unpad(padded, KEYRING_BLOCK);
+  if (padded === null) return "does-not-open";
+  const compressed = unpad(padded, KEYRING_BLOCK);
   const json = compressed && (await inflate(compressed, INFLATED_BYTES_MAX));
-  if (!json) return null;
   try {
-    return readContents(fromUtf8(json));
+    return (json && readContents(fromUtf8(json))) ?? "malformed";
   } catch {
-    return null;
+    return "malformed";
   }
 }
 
@@ -145,14 +135,14 @@ export async function sealBox(payload: Uint8Array, from: DeviceKey, to: Bytes, n
   return concat(Uint8Array.of(VERSION), from.publicKey, nonce, secretbox(boxKey(shared), nonce, payload));
 }
 
-/** Opens it and says whose key it claims to be from; `null` if it is not to this one. */
-export async function openBox(wrap: Bytes, to: Pick<DeviceKey, "agree">): Promise<{ sender: Bytes; payload: Bytes } | null> {
+/** Opens it and says whose key it is from. */
+export async function openBox(wrap: Bytes, to: Pick<DeviceKey, "agree">): Promise<{ sender: Bytes; payload: Bytes } | Unreadable> {
   const header = 1 + KEY_BYTES + NONCE_BYTES;
-  if (wrap.length < header + TAG_BYTES || wrap[0] !== VERSION) return null;
+  if (wrap.length < header + TAG_BYTES || wrap[0] !== VERSION) return "malformed";
   const sender = wrap.slice(1, 1 + KEY_BYTES);
   const shared = await to.agree(sender);
   const payload = shared && openSecretbox(boxKey(shared), wrap.subarray(1 + KEY_BYTES, header), wrap.subarray(header));
-  return payload && { sender, payload };
+  return payload === null ? "does-not-open" : { sender, payload };
 }
 
 /** A wrap for a device. */
@@ -171,9 +161,10 @@ export function readWrapPayload(json: Uint8Array): WrapPayload | null {
   }
 }
 
-/** `null` if it is not to this device. Whose it is has to be judged before it is believed. */
-export async function openWrap(wrap: Bytes, to: Pick<DeviceKey, "agree">): Promise<{ sender: string; payload: WrapPayload } | null> {
+/** Opens it, or says why not. Whose it is has to be judged before it is believed. */
+export async function openWrap(wrap: Bytes, to: Pick<DeviceKey, "agree">): Promise<{ sender: string; payload: WrapPayload } | Unreadable> {
   const opened = await openBox(wrap, to);
-  const payload = opened && readWrapPayload(opened.payload);
-  return payload && { sender: base64url(opened.sender), payload };
+  if (typeof opened === "string") return opened;
+  const payload = readWrapPayload(opened.payload);
+  return payload === null ? "malformed" : { sender: base64url(opened.sender), payload };
 }

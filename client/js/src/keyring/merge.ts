@@ -26,51 +26,52 @@ export function later<Item extends Merged>(one: Item, other: Item): Item {
   return greater(one, other);
 }
 
-function mergeLists<Item extends Merged & { id: string }>(ours: Item[], theirs: Item[]): Item[] {
-  const merged = new Map(ours.map((item) => [item.id, item]));
-  for (const item of theirs) {
-    const there = merged.get(item.id);
-    merged.set(item.id, there === undefined ? item : later(there, item));
+/** The items that stay, by name. One that is gone for long is forgotten, unless one side still had it: that side has to hear of it first. */
+function join<Item extends Merged>(named: [string, Item][], now: number): [string, Item][] {
+  const joined = new Map<string, Item>();
+  const there = new Set<string>();
+  for (const [name, item] of named) {
+    const other = joined.get(name);
+    joined.set(name, other === undefined ? item : later(other, item));
+    if (item.removed !== true) there.add(name);
   }
-  return [...merged.values()];
+  const stays = [...joined].filter(([name, item]) => there.has(name) || item.changed + REMOVED_KEPT_MS >= now);
+  return stays.sort(([one], [other]) => compareBytes(utf8(one), utf8(other)));
 }
 
-/**
- * What both hold, in one. User, epoch and generation are of `theirs`, which is the server's: whoever puts the
- * answer gives it a generation above both. Of fields that this client does not know the greater JSON stays.
- */
-export function mergeKeyrings(ours: KeyringContents, theirs: KeyringContents): KeyringContents {
+function joinLists<Item extends Merged & { id: string }>(ours: Item[], theirs: Item[], now: number): Item[] {
+  return join([...ours, ...theirs].map((item): [string, Item] => [item.id, item]), now).map(([, item]) => item);
+}
+
+/** What both hold, in one; the same whichever is first. Whoever puts it gives it a generation above both. */
+export function mergeKeyrings(ours: KeyringContents, theirs: KeyringContents, now: number): KeyringContents {
+  // Of fields that this client does not know the greater JSON stays.
   const merged: KeyringContents = { ...ours, ...theirs };
   for (const [name, value] of Object.entries(ours)) {
     if (name in theirs) merged[name] = greater(value, theirs[name]);
   }
   merged.user = theirs.user;
-  merged.epoch = theirs.epoch;
+  merged.epoch = Math.max(ours.epoch, theirs.epoch);
   merged.generation = Math.max(ours.generation, theirs.generation);
-  merged.devices = mergeLists(ours.devices, theirs.devices);
-  merged.permissions = mergeLists(ours.permissions, theirs.permissions);
-  const settings = new Map(Object.entries(ours.settings));
-  for (const [name, setting] of Object.entries(theirs.settings)) {
-    const there = settings.get(name);
-    settings.set(name, there === undefined ? setting : later(there, setting));
-  }
+  merged.devices = joinLists(ours.devices, theirs.devices, now);
+  merged.permissions = joinLists(ours.permissions, theirs.permissions, now);
   // From entries, since a setting may be called __proto__.
-  merged.settings = Object.fromEntries(settings);
+  merged.settings = Object.fromEntries(join([...Object.entries(ours.settings), ...Object.entries(theirs.settings)], now));
   if (ours.recovery !== undefined && theirs.recovery !== undefined) merged.recovery = later(ours.recovery, theirs.recovery);
   return merged;
 }
 
 /** Without the items that are gone for longer than anybody needs to know. */
 export function forgetRemoved(contents: KeyringContents, now: number): KeyringContents {
-  const kept = (item: Merged): boolean => item.removed !== true || now - item.changed < REMOVED_KEPT_MS;
+  const kept = (item: Merged): boolean => item.removed !== true || item.changed + REMOVED_KEPT_MS >= now;
   return { ...contents, devices: contents.devices.filter(kept), permissions: contents.permissions.filter(kept) };
 }
 
-/** Whether both say the same, whatever their order. */
+/** Whether both say the same, whatever their generations and the order of their lists. */
 export function sameContents(one: KeyringContents, other: KeyringContents): boolean {
   const sorted = (contents: KeyringContents): string => {
-    const byId = (a: { id: string }, b: { id: string }): number => (a.id < b.id ? -1 : 1);
-    return canonicalJson({ ...contents, devices: [...contents.devices].sort(byId), permissions: [...contents.permissions].sort(byId) });
+    const byId = (a: { id: string }, b: { id: string }): number => compareBytes(utf8(a.id), utf8(b.id));
+    return canonicalJson({ ...contents, generation: 0, devices: [...contents.devices].sort(byId), permissions: [...contents.permissions].sort(byId) });
   };
   return sorted(one) === sorted(other);
 }

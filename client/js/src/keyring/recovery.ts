@@ -4,7 +4,7 @@ import { wordlist } from "@scure/bip39/wordlists/english.js";
 import { base64url, concat, randomBytes, sameBytes, utf8, type Bytes } from "../crypto/bytes.ts";
 import { hkdf, hmacSha256 } from "../crypto/hash.ts";
 import { DeviceKey } from "../crypto/device-key.ts";
-import { openBox, readWrapPayload, sealBox, type WrapPayload } from "./format.ts";
+import { openBox, readWrapPayload, sealBox, type Unreadable, type WrapPayload } from "./format.ts";
 
 const PHRASE_BYTES = 16;
 const PROOF_BYTES = 32;
@@ -32,7 +32,7 @@ export function readPhrase(words: string): RecoveryKeys | null {
   return entropy.length === PHRASE_BYTES ? recoveryKeys(entropy) : null;
 }
 
-function recoveryKeys(entropy: Uint8Array): RecoveryKeys {
+export function recoveryKeys(entropy: Uint8Array): RecoveryKeys {
   return {
     key: DeviceKey.fromSecret(hkdf(entropy, undefined, "belfry recovery key", 32)),
     proof: hkdf(entropy, undefined, "belfry recovery proof", 32),
@@ -46,13 +46,14 @@ export function sealRecoveryWrap(payload: WrapPayload, from: DeviceKey, to: Byte
   return sealBox(concat(proof, json), from, to, nonce);
 }
 
-/** `null` if it is not to this phrase, or its proof is wrong. */
-export async function openRecoveryWrap(wrap: Bytes, keys: RecoveryKeys): Promise<{ sender: string; payload: WrapPayload } | null> {
+/** Opens it, or says why not; `without-proof`: whoever made it did not know the keyring. */
+export async function openRecoveryWrap(wrap: Bytes, keys: RecoveryKeys): Promise<{ sender: string; payload: WrapPayload } | Unreadable | "without-proof"> {
   const opened = await openBox(wrap, keys.key);
-  if (opened === null || opened.payload.length < PROOF_BYTES) return null;
+  if (typeof opened === "string") return opened;
+  if (opened.payload.length < PROOF_BYTES) return "without-proof";
   const json = opened.payload.subarray(PROOF_BYTES);
   const proof = hmacSha256(keys.proof, concat(opened.sender, json));
-  if (!sameBytes(proof, opened.payload.subarray(0, PROOF_BYTES))) return null;
+  if (!sameBytes(proof, opened.payload.subarray(0, PROOF_BYTES))) return "without-proof";
   const payload = readWrapPayload(json);
-  return payload && { sender: base64url(opened.sender), payload };
+  return payload === null ? "malformed" : { sender: base64url(opened.sender), payload };
 }
