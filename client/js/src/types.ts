@@ -112,7 +112,7 @@ export interface Action {
 
 /** The decrypted text of a notification. Nothing in it may be fetched to show it. */
 export interface Content {
-  /** The text was not the JSON of a notification: it all stands in `body`, and `title` is empty. */
+  /** The text was not the JSON of a notification: all of it stands in `title`. */
   plain: boolean;
   title: string;
   body: string | null;
@@ -146,6 +146,8 @@ export interface Message {
   content: Content;
   seen: boolean;
   dismissed: boolean;
+  /** The permission is muted: list it, but do not raise it. */
+  muted: boolean;
 }
 
 /** Why a notification was not shown. */
@@ -208,7 +210,7 @@ export type Connection = "offline" | "connecting" | "online";
 export interface BelfryEvents {
   /** Any change of {@link Belfry.state}. */
   state: State;
-  /** New, decrypted and stored. `live` is false for what came while the device was not connected or was read from the history. */
+  /** New, decrypted and stored. `live` is false for what was read from the history; what the server still owed after a pause is live. */
   notification: { message: Message; live: boolean };
   /** Seen on some device of the user, this one too. */
   seen: { ids: string[] };

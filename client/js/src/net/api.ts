@@ -129,8 +129,8 @@ export class Api {
   }
 
   async #done(ask: Omit<Parameters<Http["ask"]>[0], "as">, fresh?: string | null): Promise<void> {
-    const as = fresh ? { token: fresh } : this.#as;
-    await this.#told(this.#http.ask({ ...ask, as }));
+    if (fresh) await this.#http.ask({ ...ask, as: { token: fresh } });
+    else await this.#told(this.#http.ask({ ...ask, as: this.#as }));
   }
 
   async #all<T>(path: string, read: (item: unknown) => T): Promise<T[]> {
@@ -178,12 +178,12 @@ export class Api {
     return account;
   }
 
-  async changePassword(old: string, now: string): Promise<void> {
+  /** Ends the other sign-ins: `fresh` is the one that stays, where it is given. */
+  async changePassword(old: string, now: string, fresh: string | null): Promise<void> {
     try {
-      await this.#done({ method: "PUT", path: "/v1/me/password", json: { old, new: now } });
+      await this.#done({ method: "PUT", path: "/v1/me/password", json: { old, new: now } }, fresh);
     } catch (error) {
-      // The token was good a moment ago; what is wrong is the old password.
-      if (statusOf(error) !== 401) throw error;
+      if (statusOf(error) !== 403) throw error;
       throw new BelfryError("wrong-credentials", "the old password is wrong", { cause: error });
     }
   }
