@@ -79,19 +79,21 @@ export class KeyringRoom {
     return setting === undefined || setting.removed === true ? null : (setting.value ?? null);
   }
 
-  /** Reads the local copy. */
+  /** Reads the local copy. What was in memory stays until then. */
   async load(): Promise<void> {
+    const read = await this.#read();
+    this.#local = read?.local ?? null;
+    this.#alarm = read?.alarm ?? null;
+  }
+
+  async #read(): Promise<{ local: Taken; alarm: KeyringAlarm | null } | null> {
     const kept = (await this.#core.store.get("keyring", LOCAL)) as Kept | undefined;
-    this.#local = null;
-    this.#alarm = null;
-    if (kept === undefined || !this.#core.record?.device) return;
+    if (kept === undefined || !this.#core.record?.device) return null;
     const unwrapped = await openWrap(kept.wrap, this.#core.own().key);
-    if (typeof unwrapped === "string") return;
+    if (typeof unwrapped === "string") return null;
     const key = keyOf(unwrapped.payload);
     const contents = await openKeyring(kept.sealed, key);
-    if (typeof contents === "string") return;
-    this.#local = { contents, key };
-    this.#alarm = kept.alarm;
+    return typeof contents === "string" ? null : { local: { contents, key }, alarm: kept.alarm };
   }
 
   /** Forgets what is in memory. */
