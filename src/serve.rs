@@ -126,7 +126,11 @@ async fn serve(config: Config, room: Room) -> anyhow::Result<()> {
         directory.clone(),
         stopping.clone(),
     );
-    let routes = api.merge(pages).merge(broker.websocket_router());
+    let console = belfry_account::console(&public);
+    let routes = api
+        .merge(pages)
+        .merge(console)
+        .merge(broker.websocket_router());
     let app = belfry_edge::layers::finish(routes).layer(axum::middleware::from_fn_with_state(
         trusted.clone(),
         http::note_client_address,

@@ -27,6 +27,7 @@ mod slow_clients_are_let_go;
 mod slow_networks_lose_nothing;
 mod strangers_are_refused;
 mod the_certificate_is_renewed;
+mod the_console_comes_with_the_program;
 mod the_end_is_orderly;
 mod walkthrough;
 mod wills_outlive_the_server;

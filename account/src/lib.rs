@@ -1,4 +1,5 @@
-//! The users' side: accounts, sign-ins, devices, permissions, the mailbox over HTTP and the keyring.
+//! The users' side: accounts, sign-ins, devices, permissions, the mailbox over HTTP and the keyring;
+//! and the console, which is all of this for a browser.
 //!
 //! A change that the mailbox must know goes to the mailbox first where it takes something away
 //! (revoking, removing) and to the directory first where it adds, so that a crash in between leaves
@@ -7,6 +8,7 @@
 mod accounts;
 mod attempts;
 mod caller;
+mod console;
 mod devices;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
@@ -21,6 +23,7 @@ mod reconcile;
 mod sessions;
 
 pub use caller::Caller;
+pub use console::console;
 pub use reconcile::reconcile;
 
 use axum::http::{HeaderValue, StatusCode, header};
