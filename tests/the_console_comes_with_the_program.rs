@@ -133,12 +133,19 @@ async fn what_a_page_names_is_there_and_kept_only_under_a_name_of_its_contents()
 async fn any_site_may_include_the_script_and_nothing_else() {
     let server = TestServer::start();
     let origin = [("Origin", "https://news.example")];
-    let script = ask(&server, Method::GET, "/sdk/site.js", &origin).await;
-    assert_eq!(script.status, 200, "was ./dev console run?");
-    assert_eq!(script.header("access-control-allow-origin"), "*");
-    let shared = script.header("cross-origin-resource-policy");
-    assert_eq!(shared, "cross-origin");
-    assert_eq!(script.header("x-content-type-options"), "nosniff");
+    for path in ["/sdk/site.js", "/sdk/site.mjs"] {
+        let script = ask(&server, Method::GET, path, &origin).await;
+        assert_eq!(script.status, 200, "{path}: was ./dev console run?");
+        for (name, expected) in [
+            ("access-control-allow-origin", "*"),
+            ("cross-origin-resource-policy", "cross-origin"),
+            ("content-type", "text/javascript; charset=utf-8"),
+            ("cache-control", "no-cache"),
+            ("x-content-type-options", "nosniff"),
+        ] {
+            assert_eq!(script.header(name), expected, "{path} {name}");
+        }
+    }
     let page = ask(&server, Method::GET, "/", &origin).await;
     assert_eq!(page.header("access-control-allow-origin"), "");
 }

@@ -23,10 +23,8 @@ use std::sync::{Arc, OnceLock};
 
 /// The consent window keeps its opener, which it answers; no other page has anything to do with one.
 const CONSENT: &str = "/consent";
-/// Where every build has a page.
-const PROMISED: [&str; 2] = ["/", CONSENT];
-/// The script of the sites: where it is served, and its file.
-const SITE_SCRIPT: (&str, &str) = ("/sdk/site.js", "site.js");
+/// What every build has.
+const PROMISED: [&str; 3] = ["/", CONSENT, "/sdk/site.js"];
 
 /// Files of this name change with their contents, so that they can be kept for as long as anything may.
 const KEPT: &str = "public, max-age=31536000, immutable";
@@ -71,16 +69,19 @@ fn routes<C: RustEmbed, S: RustEmbed>(public_url: &str) -> Router {
             pages.push(path);
         }
     }
+    for file in S::iter().filter(|file| !is_hidden(file)) {
+        if let Some(embedded) = S::get(&file) {
+            let path = format!("/sdk/{file}");
+            router = router.route(&path, served(&file, embedded, script_headers()));
+            pages.push(path);
+        }
+    }
     for promised in PROMISED {
         if !pages.iter().any(|path| path == promised) {
             router = router.route(promised, get(not_built));
         }
     }
-    let (path, file) = SITE_SCRIPT;
-    match S::get(file) {
-        Some(embedded) => router.route(path, served(file, embedded, script_headers())),
-        None => router.route(path, get(not_built)),
-    }
+    router
 }
 
 async fn not_built() -> ApiError {
