@@ -6,6 +6,7 @@ use belfry_protocol::secret::SecretHash;
 use belfry_protocol::time::Timestamp;
 use belfry_store::directory::{Directory, PermissionState};
 use bytes::Bytes;
+use std::time::Duration;
 
 /// The directory as the broker sees it.
 pub(crate) struct Devices {
@@ -46,6 +47,13 @@ impl DeviceDirectory for Devices {
                 .await
                 .map_err(|error| unavailable(&error))?;
             Ok(found.is_some_and(|permission| permission.state != PermissionState::Revoked))
+        })
+    }
+
+    fn away_grace(&self, user: UserId) -> BoxFuture<'_, Result<Option<Duration>, Unavailable>> {
+        Box::pin(async move {
+            let grace = self.directory.away_grace(user).await;
+            grace.map_err(|error| unavailable(&error))
         })
     }
 

@@ -270,6 +270,7 @@ fn broker_settings(config: &Config, room: Room) -> belfry_broker::Settings {
         private_publishes_per_second: config.limits.private_per_second,
         write_timeout: config.mqtt.write_timeout,
         ttl_max: config.retention.ttl_max,
+        away_grace: config.away_grace,
         ..belfry_broker::Settings::default()
     }
 }
@@ -329,6 +330,7 @@ fn account_settings(
         password_hashes: config.limits.password_hashes,
         devices_per_user: config.limits.devices_per_user,
         permissions_per_user: config.limits.permissions_per_user,
+        away_grace: config.away_grace,
         trusted_proxies,
     }
 }

@@ -9,6 +9,7 @@ mod websocket;
 
 mod a_crowd_keeps_nobody_out;
 mod a_notification_arrives;
+mod away;
 mod behind_nginx;
 mod created_means_synced;
 mod data_is_private;

@@ -1,19 +1,20 @@
 //! Accounts: making one, its password, and its end.
 
-use crate::given::{Address, Given};
+use crate::given::{self, Address, Given};
 use crate::limit::{LimitReached, Refused};
 use crate::password::check_strength;
 use crate::{Accounts, Caller, random};
 use axum::extract::State;
 use axum::http::StatusCode;
 use belfry_broker::CloseCause;
-use belfry_config::Registration;
+use belfry_config::{AWAY_GRACE_MAX, Registration};
 use belfry_edge::{AddressKey, ApiError};
 use belfry_protocol::id::UserId;
 use belfry_protocol::problem::Problem;
 use belfry_store::directory::{Account, DirectoryError};
 use belfry_store::mailbox::Command;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -25,7 +26,7 @@ pub(crate) fn router() -> OpenApiRouter<Accounts> {
     OpenApiRouter::new()
         .routes(routes!(providers))
         .routes(routes!(create_account))
-        .routes(routes!(me, erase))
+        .routes(routes!(me, change, erase))
         .routes(routes!(change_password))
 }
 
@@ -182,23 +183,80 @@ fn check_username(name: &str) -> Result<(), ApiError> {
     ))
 }
 
+#[derive(Serialize, ToSchema)]
+struct Me {
+    #[serde(flatten)]
+    account: AccountInfo,
+    /// The seconds in force that active devices have notifications of urgency `normal` to themselves.
+    away_grace: u64,
+}
+
+impl crate::Inner {
+    fn me(&self, account: Account) -> axum::Json<Me> {
+        let grace = account.away_grace.unwrap_or(self.settings.away_grace);
+        axum::Json(Me {
+            account: AccountInfo {
+                user_id: account.user,
+                username: account.display_name,
+            },
+            away_grace: grace.as_secs(),
+        })
+    }
+}
+
 /// The account behind the token.
 #[utoipa::path(
     get, path = "/v1/me", tag = "Accounts", security(("token" = [])),
     responses(
-        (status = 200, description = "The account", body = AccountInfo),
+        (status = 200, description = "The account", body = Me),
         (status = 401, description = "No good token", body = Problem),
     )
 )]
-async fn me(
+async fn me(State(accounts): State<Accounts>, caller: Caller) -> Result<axum::Json<Me>, ApiError> {
+    let account = accounts.0.account(caller).await?;
+    Ok(accounts.0.me(account))
+}
+
+#[derive(Deserialize, ToSchema)]
+struct AccountChange {
+    /// Seconds that active devices have notifications of urgency `normal` to themselves; `null` leaves
+    /// it to the server.
+    #[serde(default, deserialize_with = "given::nullable")]
+    #[schema(value_type = Option<u64>, maximum = 3600)]
+    away_grace: Option<Option<u64>>,
+}
+
+/// Changes the account's settings.
+///
+/// They hold at once, for connected devices too.
+#[utoipa::path(
+    patch, path = "/v1/me", tag = "Accounts", operation_id = "change_account", request_body = AccountChange,
+    security(("token" = [])),
+    responses(
+        (status = 200, description = "As it is now", body = Me),
+        (status = 401, description = "No good token", body = Problem),
+        (status = 422, description = "More than an hour, or no whole seconds", body = Problem),
+    )
+)]
+async fn change(
     State(accounts): State<Accounts>,
     caller: Caller,
-) -> Result<axum::Json<AccountInfo>, ApiError> {
-    let account = accounts.0.account(caller).await?;
-    Ok(axum::Json(AccountInfo {
-        user_id: account.user,
-        username: account.display_name,
-    }))
+    Given(change): Given<AccountChange>,
+) -> Result<axum::Json<Me>, ApiError> {
+    let inner = &accounts.0;
+    let user = caller.0.user;
+    let _changing = inner.changing(user).await;
+    if let Some(secs) = change.away_grace {
+        let grace = secs.map(Duration::from_secs);
+        if grace.is_some_and(|grace| grace > AWAY_GRACE_MAX) {
+            let detail = "the grace is at most 3600 seconds, or null for the server's";
+            return Err(ApiError::invalid("away_grace", detail));
+        }
+        inner.directory.set_away_grace(user, grace).await?;
+        inner.broker.set_away_grace(user, grace);
+    }
+    let account = inner.account(caller).await?;
+    Ok(inner.me(account))
 }
 
 /// Erases the account and all that it holds.

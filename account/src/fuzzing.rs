@@ -94,7 +94,7 @@ pub fn request(input: &[u8]) {
 }
 
 fn route(number: u8) -> (Method, String) {
-    let (method, path) = match number % 14 {
+    let (method, path) = match number % 15 {
         0 => (Method::POST, "/v1/accounts"),
         1 => (Method::POST, "/v1/sessions"),
         2 => (Method::PUT, "/v1/me/password"),
@@ -108,7 +108,8 @@ fn route(number: u8) -> (Method, String) {
         10 => (Method::GET, "/v1/notifications"),
         11 => (Method::GET, "/v1/devices"),
         12 => (Method::GET, "/v1/permissions"),
-        _ => (Method::GET, "/v1/keyring"),
+        13 => (Method::GET, "/v1/keyring"),
+        _ => (Method::PATCH, "/v1/me"),
     };
     (method, path.to_owned())
 }
@@ -150,6 +151,13 @@ impl DeviceDirectory for NoDevices {
         _: PermissionId,
     ) -> BoxFuture<'_, Result<bool, Unavailable>> {
         Box::pin(async { Ok(false) })
+    }
+
+    fn away_grace(
+        &self,
+        _: UserId,
+    ) -> BoxFuture<'_, Result<Option<std::time::Duration>, Unavailable>> {
+        Box::pin(async { Ok(None) })
     }
 
     fn note_seen(&self, _: UserId, _: DeviceId, _: Timestamp) {}
@@ -203,6 +211,7 @@ impl Server {
             password_hashes: 1,
             devices_per_user: 20,
             permissions_per_user: 20,
+            away_grace: std::time::Duration::from_secs(30),
             trusted_proxies: TrustedProxies::default(),
         };
         let accounts = Accounts::new(directory, mailbox, broker, clock, settings);

@@ -6,6 +6,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use belfry_edge::{AddressKey, ApiError, ClientAddress, read_body};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
 
 /// Bytes of a JSON body: an acknowledgement of a whole mailbox, twice over.
@@ -42,7 +43,14 @@ impl FromRequestParts<Accounts> for Address {
     }
 }
 
-fn says_json(headers: &HeaderMap) -> bool {
+/// Reads a field that may be null: `None` is one that is absent, `Some(None)` one that is null.
+pub(crate) fn nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+pub(crate) fn says_json(headers: &HeaderMap) -> bool {
     let value = headers.get(header::CONTENT_TYPE);
     let Some(Ok(value)) = value.map(|value| value.to_str()) else {
         return false;
@@ -53,7 +61,7 @@ fn says_json(headers: &HeaderMap) -> bool {
 }
 
 /// 400 for what is no JSON, 422 with the field for what has another shape.
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     // Structures would be read from arrays too, field by field.
     let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
     if first == Some(&b'[') {

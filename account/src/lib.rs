@@ -69,6 +69,8 @@ pub struct Settings {
     pub devices_per_user: u64,
     /// Permissions of one user.
     pub permissions_per_user: u64,
+    /// How long active devices have notifications to themselves where the user says nothing else.
+    pub away_grace: Duration,
     /// Whose X-Forwarded-For is believed.
     pub trusted_proxies: TrustedProxies,
 }

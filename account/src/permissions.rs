@@ -1,6 +1,6 @@
 //! Permissions: which sites may notify.
 
-use crate::given::Given;
+use crate::given::{self, Given};
 use crate::limit::{LimitReached, Refused};
 use crate::paging::{self, Page, Paging};
 use crate::{Accounts, Caller, display_name, random};
@@ -18,7 +18,7 @@ use belfry_protocol::time::Timestamp;
 use belfry_store::directory::{NewPermission, Permission, PermissionState};
 use belfry_store::mailbox::Command;
 use p256::PublicKey;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -238,15 +238,10 @@ struct PermissionChange {
     #[schema(value_type = Option<String>, example = "muted", pattern = "^(allowed|muted)$")]
     state: Option<PermissionState>,
     /// 1 to 100 characters; null takes the name away.
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given::nullable")]
     #[schema(value_type = Option<String>)]
     name: Option<Option<String>>,
     receipts: Option<bool>,
-}
-
-/// Tells a value that is null from one that is absent.
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
 }
 
 /// Mutes, allows or renames a permission, or gives or takes receipts.

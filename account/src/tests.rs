@@ -59,6 +59,10 @@ impl DeviceDirectory for Devices {
         Box::pin(async { Ok(true) })
     }
 
+    fn away_grace(&self, user: UserId) -> BoxFuture<'_, Result<Option<Duration>, Unavailable>> {
+        Box::pin(async move { self.0.away_grace(user).await.map_err(|_| Unavailable) })
+    }
+
     fn note_seen(&self, _: UserId, _: DeviceId, _: Timestamp) {}
 }
 
@@ -89,6 +93,7 @@ fn settings() -> Settings {
         password_hashes: 2,
         devices_per_user: 3,
         permissions_per_user: 4,
+        away_grace: Duration::from_secs(30),
         trusted_proxies: TrustedProxies::default(),
     }
 }

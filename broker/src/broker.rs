@@ -2,10 +2,10 @@
 
 use crate::admission::{Admission, Bounds};
 use crate::detached::Detached;
-use crate::directory::DeviceDirectory;
+use crate::directory::{DeviceDirectory, Unavailable};
 use crate::figures::SweepCause;
 use crate::hub::Hub;
-use crate::inbox::CloseCause;
+use crate::inbox::{CloseCause, Inbox};
 use crate::mailbox::{AnyMailbox, InTurn};
 use crate::notice::Notice;
 use crate::pages::Pages;
@@ -17,6 +17,7 @@ use belfry_protocol::id::{DeviceId, PermissionId, UserId};
 use belfry_protocol::shard::BUCKETS;
 use belfry_store::mailbox::Mailbox;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -110,6 +111,21 @@ impl Broker {
     /// revocation in the mailbox does this by itself.
     pub fn forget_permission(&self, user: UserId, permission: PermissionId) {
         self.0.hub.publish(Notice::Forget { user, permission });
+    }
+
+    /// The user's grace was written down, and is in force for connected devices at once; `None` where
+    /// the user leaves it to the server.
+    pub fn set_away_grace(&self, user: UserId, grace: Option<Duration>) {
+        let grace = grace.unwrap_or(self.0.settings.away_grace);
+        self.0.hub.away_grace(user, grace);
+    }
+
+    /// Reads the user's grace for a connection.
+    pub(crate) async fn away_grace(&self, user: UserId, inbox: &Inbox) -> Result<(), Unavailable> {
+        inbox.reading_away_grace();
+        let grace = self.0.directory.away_grace(user).await?;
+        inbox.read_away_grace(grace.unwrap_or(self.0.settings.away_grace));
+        Ok(())
     }
 
     /// The user's connected devices.

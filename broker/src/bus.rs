@@ -30,7 +30,7 @@ const OUTGOING_MAX: u64 = 100;
 /// What a notice follows from. Within one, a user's notices stay in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Channel {
-    /// A commit.
+    /// A commit. What is lost of it is noticed.
     Mail,
     /// Anything else.
     Change,

@@ -5,6 +5,7 @@ use belfry_protocol::time::Timestamp;
 use bytes::Bytes;
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 /// A future that owns what it works on or borrows it for `'a`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -30,6 +31,10 @@ pub trait DeviceDirectory: Send + Sync + 'static {
         user: UserId,
         permission: PermissionId,
     ) -> BoxFuture<'_, Result<bool, Unavailable>>;
+
+    /// How long the user's active devices have notifications to themselves; `None` where the user leaves
+    /// that to the server.
+    fn away_grace(&self, user: UserId) -> BoxFuture<'_, Result<Option<Duration>, Unavailable>>;
 
     /// A device is connected, or was until now. Called as a connection begins and as it ends, which
     /// neither waits for: keep it and write it down later.

@@ -19,6 +19,7 @@ use belfry_store::mailbox::{Commit, CommitListener, PrivatePublish, Seq};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// The connected devices of this process. Cheap to clone.
@@ -175,13 +176,25 @@ impl Hub {
         (registration, older)
     }
 
-    pub(crate) fn situation(&self, user: UserId, own: Presence) -> Situation {
+    /// What the away rule asks of the user's devices, for the one of this inbox.
+    pub(crate) fn situation(&self, user: UserId, inbox: &Inbox) -> Situation {
         let users = self.0.registry.lock(user);
         let any_active = users.get(&user).is_some_and(|slots| {
             let active = |slot: &Slot| slot.inbox.presence() == Presence::Active;
             slots.iter().any(active)
         });
-        Situation { own, any_active }
+        Situation {
+            own: inbox.presence(),
+            any_active,
+            away_grace: inbox.away_grace(),
+        }
+    }
+
+    /// Tells the user's connections of a grace that was written down. It goes with what is counted, so
+    /// that they read it again where it is lost.
+    pub(crate) fn away_grace(&self, user: UserId, grace: Duration) {
+        let notice = Notice::AwayGrace { user, grace };
+        self.0.bus.publish(Channel::Mail, notice);
     }
 
     pub(crate) fn set_presence(&self, user: UserId, inbox: &Inbox, presence: Presence) {
@@ -369,12 +382,13 @@ mod tests {
         let (away, _) = hub.enter(user, DeviceId::from_bytes([2; 16]));
         hub.set_presence(user, &away.inbox, Presence::Away);
         let (active, _) = hub.enter(user, DeviceId::from_bytes([3; 16]));
-        assert!(!hub.situation(user, Presence::Away).any_active);
+        let any_active = || hub.situation(user, &away.inbox).any_active;
+        assert!(!any_active());
         hub.set_presence(user, &active.inbox, Presence::Active);
         assert!(away.inbox.take().situation_changed);
-        assert!(hub.situation(user, Presence::Away).any_active);
+        assert!(any_active());
         drop(active);
-        assert!(!hub.situation(user, Presence::Away).any_active);
+        assert!(!any_active());
         assert!(away.inbox.take().situation_changed);
         drop(away);
         assert!(hub.connected(bucket(user)).is_empty());

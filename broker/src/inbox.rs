@@ -11,6 +11,7 @@ use belfry_protocol::id::{DeviceId, PermissionId};
 use belfry_store::mailbox::{Content, Seq};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::Notify;
 
 /// Notices that wait for one connection: two windows' worth, after which reading the mailbox in
@@ -48,6 +49,10 @@ struct State {
     forget: Vec<PermissionId>,
     acknowledged: Option<Settled>,
     presence: Presence,
+    /// Two bytes, where an idle connection has room for them.
+    away_grace_secs: u16,
+    /// Whether the bus told of that, which is newer than anything that was read before.
+    grace_heard: bool,
     situation_changed: bool,
     missed: bool,
 }
@@ -85,6 +90,8 @@ impl Inbox {
                 acknowledged: None,
                 // Until its session is open: what the device last said is in there.
                 presence: Presence::Away,
+                away_grace_secs: 0,
+                grace_heard: false,
                 situation_changed: false,
                 missed: false,
             }),
@@ -152,6 +159,11 @@ impl Inbox {
                     holes: holes.clone(),
                 });
             }
+            Notice::AwayGrace { grace, .. } => {
+                state.away_grace_secs = seconds(*grace);
+                state.grace_heard = true;
+                state.situation_changed = true;
+            }
             Notice::Stored { .. } | Notice::Live { .. } => {
                 let seq = match &**notice {
                     Notice::Stored { entry, .. } => entry.meta.seq,
@@ -207,6 +219,26 @@ impl Inbox {
         self.lock().presence = presence;
     }
 
+    pub(crate) fn away_grace(&self) -> Duration {
+        Duration::from_secs(self.lock().away_grace_secs.into())
+    }
+
+    /// The grace is about to be read: what the bus tells of it from here on is newer.
+    pub(crate) fn reading_away_grace(&self) {
+        self.lock().grace_heard = false;
+    }
+
+    /// What was read, unless the bus told of a change meanwhile.
+    pub(crate) fn read_away_grace(&self, grace: Duration) {
+        let mut state = self.lock();
+        if !state.grace_heard && state.away_grace_secs != seconds(grace) {
+            state.away_grace_secs = seconds(grace);
+            state.situation_changed = true;
+            drop(state);
+            self.wake.notify_one();
+        }
+    }
+
     pub(crate) fn situation_changed(&self) {
         self.lock().situation_changed = true;
         self.wake.notify_one();
@@ -215,6 +247,11 @@ impl Inbox {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A grace is of whole seconds, and at most an hour.
+fn seconds(grace: Duration) -> u16 {
+    u16::try_from(grace.as_secs()).unwrap_or(u16::MAX)
 }
 
 impl State {
@@ -325,6 +362,32 @@ mod tests {
         };
         check(10, NOTICES_MAX);
         check(64 * 1024, 4);
+    }
+
+    #[test]
+    fn a_grace_that_the_bus_tells_of_is_newer_than_one_that_was_being_read() {
+        let inbox = Inbox::new(DeviceId::from_bytes([2; 16]));
+        let secs = Duration::from_secs;
+        let told = |grace| {
+            inbox.push(&Arc::new(Notice::AwayGrace {
+                user: user(),
+                grace,
+            }))
+        };
+        inbox.reading_away_grace();
+        inbox.read_away_grace(secs(30));
+        assert_eq!(inbox.away_grace(), secs(30));
+        assert!(inbox.take().situation_changed);
+        told(secs(5));
+        assert_eq!(inbox.away_grace(), secs(5));
+        assert!(inbox.take().situation_changed);
+        inbox.reading_away_grace();
+        inbox.read_away_grace(secs(4));
+        assert_eq!(inbox.away_grace(), secs(4), "what was told is older");
+        inbox.reading_away_grace();
+        told(secs(6));
+        inbox.read_away_grace(secs(4));
+        assert_eq!(inbox.away_grace(), secs(6), "what was read is older");
     }
 
     #[tokio::test]

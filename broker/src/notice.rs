@@ -8,6 +8,7 @@ use belfry_protocol::time::Timestamp;
 use belfry_protocol::topic::Topic;
 use belfry_store::mailbox::{Entry, Seq};
 use bytes::Bytes;
+use std::time::Duration;
 
 /// "Look now", with what there is to see.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +34,9 @@ pub(crate) enum Notice {
         user: UserId,
         ids: Vec<NotificationId>,
     },
+    /// The user's active devices have notifications to themselves for so many whole seconds
+    /// from now on.
+    AwayGrace { user: UserId, grace: Duration },
 }
 
 impl Notice {
@@ -43,7 +47,8 @@ impl Notice {
             | Self::Live { user, .. }
             | Self::Forget { user, .. }
             | Self::Acknowledged { user, .. }
-            | Self::Unowed { user, .. } => *user,
+            | Self::Unowed { user, .. }
+            | Self::AwayGrace { user, .. } => *user,
         }
     }
 
@@ -52,7 +57,7 @@ impl Notice {
         match self {
             Self::Stored { entry, .. } => entry.payload.len(),
             Self::Live { message, .. } => message.payload.len() + message.properties.len(),
-            Self::Forget { .. } => 0,
+            Self::Forget { .. } | Self::AwayGrace { .. } => 0,
             Self::Acknowledged { holes, .. } => holes.len() * size_of::<Seq>(),
             Self::Unowed { ids, .. } => ids.len() * size_of::<NotificationId>(),
         }

@@ -6,6 +6,7 @@ pub use belfry_protocol::presence::Presence;
 use belfry_protocol::push::Urgency;
 use belfry_protocol::time::Timestamp;
 use belfry_store::mailbox::{Content, EntryMeta};
+use std::time::Duration;
 
 /// The state of a user's devices as one of them is about to be sent something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub struct Situation {
     pub own: Presence,
     /// Whether any connected device of the user is active.
     pub any_active: bool,
+    /// How long the user's active devices have what is of normal urgency to themselves.
+    pub away_grace: Duration,
 }
 
 /// What is to be delivered, as far as the rule asks.
@@ -54,7 +57,25 @@ pub enum Release {
 /// The shape of [`release`], so that a delivery can be given another rule.
 pub type ReleaseRule = fn(Parcel, Situation, Timestamp) -> Release;
 
-/// Everything goes to every device at once.
-pub fn release(_parcel: Parcel, _situation: Situation, _now: Timestamp) -> Release {
-    Release::Send
+/// The away rule of the contract.
+///
+/// `high`, and the private space, go out at once, and so does everything to an active device. An away
+/// one has `normal` after the grace, or at once while no device is active; for `low` and `very-low` it
+/// waits to be active itself, at most until half of the time that they may wait.
+pub fn release(parcel: Parcel, situation: Situation, now: Timestamp) -> Release {
+    let wait = match (parcel.urgency, situation.own) {
+        (None | Some(Urgency::High), _) | (_, Presence::Active) => return Release::Send,
+        (Some(Urgency::Normal), Presence::Away) if !situation.any_active => return Release::Send,
+        (Some(Urgency::Normal), Presence::Away) => situation.away_grace,
+        (Some(Urgency::Low | Urgency::VeryLow), Presence::Away) => {
+            parcel.expires.since(parcel.sent) / 2
+        }
+    };
+    match parcel.sent.plus(wait) {
+        until if until > now => Release::HoldUntil(until),
+        _ => Release::Send,
+    }
 }
+
+#[cfg(test)]
+mod tests;

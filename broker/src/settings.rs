@@ -40,6 +40,8 @@ pub struct Settings {
     pub settle_delay: Duration,
     /// How long a client that reads nothing may hold up what is being written to it.
     pub write_timeout: Duration,
+    /// How long an active device has notifications to itself, where the user says nothing else.
+    pub away_grace: Duration,
     /// Who gets what at once, and who later.
     pub release: ReleaseRule,
 }
@@ -62,6 +64,7 @@ impl Default for Settings {
             sweep_interval: Duration::from_secs(30),
             settle_delay: Duration::from_millis(40),
             write_timeout: Duration::from_secs(30),
+            away_grace: Duration::from_secs(30),
             release,
         }
     }

@@ -15,8 +15,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 use toml::Value;
 use url::Url;
+
+/// The longest that notifications may be kept from devices where nobody is: what may wait longer is
+/// posted as `low`.
+pub const AWAY_GRACE_MAX: Duration = Duration::from_secs(3_600);
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -411,6 +416,10 @@ impl Config {
                 value,
                 "must be at most 268435455 (MQTT 5.0 §2.1.4)",
             );
+        }
+        if self.away_grace > AWAY_GRACE_MAX {
+            let value = format!("{}s", self.away_grace.as_secs());
+            wrong("away_grace", value, "must be at most 1h");
         }
         if self.mqtt.keep_alive_max.as_secs() > 65_535 {
             let value = self.mqtt.keep_alive_max.as_secs().to_string();

@@ -34,6 +34,10 @@ fn each_error_names_key_value_and_remedy() {
         &["limits.permission_burst = 0: must be at least 1"],
     );
     check(
+        "away_grace = \"61m\"",
+        &["away_grace = 3660s: must be at most 1h"],
+    );
+    check(
         "limits.permision_burst = 5",
         &["limits.permision_burst = 5: unknown key; did you mean limits.permission_burst?"],
     );

@@ -82,6 +82,7 @@ async fn described(folder: &Path, directory: &Directory) -> OpenApi {
         password_hashes: config.limits.password_hashes,
         devices_per_user: config.limits.devices_per_user,
         permissions_per_user: config.limits.permissions_per_user,
+        away_grace: std::time::Duration::from_secs(30),
         trusted_proxies: TrustedProxies::default(),
     };
     let accounts = Accounts::new(directory.clone(), mailbox, broker, clock, users);

@@ -27,7 +27,44 @@ async fn an_account_has_a_name_that_is_its_own_in_any_case() {
     }
     let token = server.sign_in("ada.LOVELACE").await;
     let me = server.ask("GET", "/v1/me", &token.0, Value::Null).await;
-    assert_eq!((me.status, me.json), (200, made.json));
+    let with_grace = json!({"away_grace": 30, "user_id": made.json["user_id"],
+        "username": "Ada.Lovelace"});
+    assert_eq!((me.status, me.json), (200, with_grace));
+}
+
+#[tokio::test]
+async fn the_grace_is_set_within_an_hour_or_left_to_the_server() {
+    let server = Server::new().await;
+    let (ada, eve) = (server.user("ada").await, server.user("eve").await);
+    let grace = async |token: &Token| {
+        let me = server.ask("GET", "/v1/me", &token.0, Value::Null).await;
+        me.json["away_grace"].clone()
+    };
+    let change = async |body: Value| server.ask("PATCH", "/v1/me", &ada.0, body).await;
+    for (given, in_force) in [
+        (json!(0), 0),
+        (json!(3_600), 3_600),
+        (Value::Null, 30),
+        (json!(5), 5),
+    ] {
+        let answer = change(json!({"away_grace": given})).await;
+        assert_eq!(answer.status, 200, "{given}");
+        assert_eq!(answer.text("username"), "ada");
+        assert_eq!(answer.json["away_grace"], in_force, "{given}");
+        assert_eq!(grace(&ada).await, in_force, "{given}");
+    }
+    for wrong in [json!(3_601), json!(-1), json!(1.5), json!("5"), json!([5])] {
+        let answer = change(json!({"away_grace": wrong})).await;
+        let field = answer.fault().1.to_owned();
+        assert!(field.starts_with("away_grace"), "{wrong}: {field}");
+        assert_eq!(answer.status, 422, "{wrong}");
+    }
+    // What is not named stays.
+    assert_eq!(change(json!({})).await.json["away_grace"], 5);
+    assert_eq!(
+        (grace(&ada).await, grace(&eve).await),
+        (json!(5), json!(30))
+    );
 }
 
 #[tokio::test]

@@ -80,6 +80,7 @@ async fn every_route_that_is_not_open_asks_who_calls() {
         ("DELETE", "/v1/sessions/current".to_owned()),
         ("DELETE", format!("/v1/sessions/{id}")),
         ("GET", "/v1/me".to_owned()),
+        ("PATCH", "/v1/me".to_owned()),
         ("DELETE", "/v1/me".to_owned()),
         ("PUT", "/v1/me/password".to_owned()),
         ("POST", "/v1/devices".to_owned()),

@@ -51,6 +51,7 @@ struct Everyone {
     noted: Mutex<Vec<DeviceId>>,
     /// How often it was asked for a permission.
     asked: AtomicUsize,
+    away_grace: Mutex<Option<Duration>>,
 }
 
 impl DeviceDirectory for Everyone {
@@ -71,6 +72,11 @@ impl DeviceDirectory for Everyone {
     ) -> BoxFuture<'_, Result<bool, Unavailable>> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         Box::pin(async move { Ok(permission == self::permission()) })
+    }
+
+    fn away_grace(&self, _: UserId) -> BoxFuture<'_, Result<Option<Duration>, Unavailable>> {
+        let grace = *self.away_grace.lock().unwrap();
+        Box::pin(async move { Ok(grace) })
     }
 
     fn note_seen(&self, user: UserId, device: DeviceId, at: Timestamp) {

@@ -56,6 +56,9 @@ impl Connection {
         if broker.0.draining.is_cancelled() {
             registration.inbox.close(CloseCause::ShuttingDown);
         }
+        // Once it is entered, so that no change of it goes by unheard.
+        let grace = broker.away_grace(user, &registration.inbox).await;
+        grace.map_err(|_| denial::SESSION_UNAVAILABLE)?;
         // Only now: an older connection puts it there as it leaves.
         let left = broker.0.detached.take(device, steady_clock());
         let kept = match (connect.clean_start, self.session.expiry_secs(), &will) {

@@ -2,6 +2,7 @@
 
 use super::{Client, Connection, RETRY_AFTER, steady_clock, wall_clock};
 use crate::delivery::{Settled, Verdict};
+use crate::directory::Unavailable;
 use crate::mailbox::apply_one;
 use crate::notice::{Live, Notice};
 use crate::presence::Situation;
@@ -14,6 +15,7 @@ use belfry_protocol::topic::Topic;
 use belfry_store::mailbox::{Command, Content, Entry, Outcome, Refusal, Seq};
 use bytes::Bytes;
 use std::num::NonZeroU16;
+use std::time::Duration;
 
 impl Connection {
     /// Looks at what the inbox holds.
@@ -32,7 +34,10 @@ impl Connection {
             match &**notice {
                 Notice::Stored { entry, .. } => self.hinted(entry),
                 Notice::Live { message, .. } => self.live(message),
-                Notice::Forget { .. } | Notice::Acknowledged { .. } | Notice::Unowed { .. } => {}
+                Notice::Forget { .. }
+                | Notice::Acknowledged { .. }
+                | Notice::Unowed { .. }
+                | Notice::AwayGrace { .. } => {}
             }
         }
         let client = self.client.as_mut()?;
@@ -90,11 +95,14 @@ impl Connection {
         Ok(self.deliver_held().await? || self.deliver_page().await?)
     }
 
-    /// After a loss on the bus, asks the mailbox for what was acknowledged over HTTP meanwhile.
+    /// After a loss on the bus, asks the mailbox for what was acknowledged over HTTP meanwhile, and the
+    /// directory for the grace.
     async fn hear_what_was_missed(&mut self) -> Result<(), Refusal> {
         let Some(client) = self.client.as_mut().filter(|client| client.missed) else {
             return Ok(());
         };
+        let grace = self.broker.away_grace(client.user, client.inbox()).await;
+        grace.map_err(|Unavailable| Refusal::Unavailable)?;
         if client.persistent() {
             // Without filters it changes nothing, and answers with the row.
             let command = Command::Subscribe {
@@ -413,12 +421,13 @@ impl Connection {
     fn situation(&self) -> Situation {
         match &self.client {
             Some(client) => {
-                let own = client.inbox().presence();
-                self.broker.0.hub.situation(client.user, own)
+                let hub = &self.broker.0.hub;
+                hub.situation(client.user, client.inbox())
             }
             None => Situation {
                 own: Default::default(),
                 any_active: true,
+                away_grace: Duration::ZERO,
             },
         }
     }

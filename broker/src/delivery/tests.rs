@@ -3,14 +3,17 @@ use crate::presence::Presence;
 use belfry_protocol::push::Urgency;
 use belfry_store::mailbox::{Content, SubscriptionOptions};
 use bytes::Bytes;
+use std::time::Duration;
 
 const HERE: Situation = Situation {
     own: Presence::Active,
     any_active: true,
+    away_grace: Duration::ZERO,
 };
 const AWAY: Situation = Situation {
     own: Presence::Away,
     any_active: false,
+    away_grace: Duration::ZERO,
 };
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
@@ -58,7 +61,7 @@ fn delivery(rule: ReleaseRule) -> Delivery {
 fn hold_while_away(_: Parcel, situation: Situation, now: Timestamp) -> Release {
     match situation.own {
         Presence::Active => Release::Send,
-        Presence::Away => Release::HoldUntil(now.plus(std::time::Duration::from_secs(30))),
+        Presence::Away => Release::HoldUntil(now.plus(Duration::from_secs(30))),
     }
 }
 
@@ -289,7 +292,7 @@ fn a_held_entry_is_skipped_and_goes_out_on_release_with_its_own_seq() {
     assert_eq!(delivery.view().holes, [Seq(1)]);
 
     let due_at = delivery.next_due().expect("one is held");
-    assert_eq!(due_at, NOW.plus(std::time::Duration::from_secs(30)));
+    assert_eq!(due_at, NOW.plus(Duration::from_secs(30)));
     assert_eq!(delivery.due(NOW, None, 10), []);
     assert_eq!(delivery.due(due_at, None, 10), [Seq(1)]);
     // Somebody came back before that.

@@ -10,12 +10,14 @@ use belfry_protocol::time::Timestamp;
 use belfry_protocol::topic::{PrivateTopic, Topic};
 use belfry_store::mailbox::{Content, Entry, EntryMeta, Seq};
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use std::time::Duration;
 
 const STORED: u8 = 0;
 const LIVE: u8 = 1;
 const FORGET: u8 = 2;
 const ACKNOWLEDGED: u8 = 3;
 const UNOWED: u8 = 4;
+const AWAY_GRACE: u8 = 5;
 
 const NOTIFICATION: u8 = 0;
 const PRIVATE: u8 = 1;
@@ -79,6 +81,11 @@ pub(crate) fn encode(stamp: Stamp, notice: &Notice) -> Bytes {
                 out.put_slice(id.as_bytes());
             }
         }
+        Notice::AwayGrace { user, grace } => {
+            out.put_u8(AWAY_GRACE);
+            out.put_slice(user.as_bytes());
+            out.put_u64(grace.as_secs());
+        }
     }
     out.freeze()
 }
@@ -117,6 +124,10 @@ pub(crate) fn decode(mut bytes: Bytes) -> Option<(Stamp, Notice)> {
         UNOWED => Notice::Unowed {
             user,
             ids: std::iter::from_fn(|| array(bytes).map(NotificationId::from_bytes)).collect(),
+        },
+        AWAY_GRACE => Notice::AwayGrace {
+            user,
+            grace: Duration::from_secs(u64(bytes)?),
         },
         _ => return None,
     };
@@ -411,6 +422,10 @@ mod tests {
                     user,
                     ids: ids.into_iter().map(NotificationId::from_bytes).collect(),
                 }
+            }),
+            any::<u32>().prop_map(move |secs| Notice::AwayGrace {
+                user,
+                grace: Duration::from_secs(secs.into()),
             }),
         ]
     }

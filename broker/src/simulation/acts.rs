@@ -83,6 +83,7 @@ enum Act {
 #[derive(Debug)]
 pub(super) struct Profile {
     pub(super) devices: usize,
+    /// Whether devices are away at times, so that entries are held.
     pub(super) holds: bool,
     pub(super) window: u16,
     pub(super) mailbox_limit: Option<usize>,

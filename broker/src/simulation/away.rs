@@ -1,33 +1,16 @@
-//! The away rule as the contract words it, for deliveries that hold entries; and what is known from
-//! outside of who is at which device, so that the judge can tell when an entry was certainly held.
+//! What is known from outside of who is at which device, so that the judge can tell by the contract when
+//! an entry was certainly held.
 
 use super::contract::{Entry, Kind};
 use super::time::Millis;
-use crate::presence::{Parcel, Presence, Release, Situation};
+use crate::presence::Presence;
 use belfry_protocol::id::DeviceId;
 use belfry_protocol::push::Urgency;
-use belfry_protocol::time::Timestamp;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The contract's `away_grace`.
+/// The contract's `away_grace`, in words of its own: what is judged does not judge itself.
 const AWAY_GRACE: Duration = Duration::from_secs(30);
-
-/// `normal` reaches away devices after the grace, or at once while no device is active; `low` and
-/// `very-low` wait for this device to be active, at most until half their TTL.
-pub(super) fn release(parcel: Parcel, situation: Situation, _now: Timestamp) -> Release {
-    let active = situation.own == Presence::Active;
-    match parcel.urgency {
-        None | Some(Urgency::High) => Release::Send,
-        Some(_) if active => Release::Send,
-        Some(Urgency::Normal) if !situation.any_active => Release::Send,
-        Some(Urgency::Normal) => Release::HoldUntil(parcel.sent.plus(AWAY_GRACE)),
-        Some(Urgency::Low | Urgency::VeryLow) => {
-            let half = parcel.expires.since(parcel.sent) / 2;
-            Release::HoldUntil(parcel.sent.plus(half))
-        }
-    }
-}
 
 /// What is known of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ mod course;
 mod trace;
 
 use super::acts::Profile;
-use super::away::{Whereabouts, release};
+use super::away::Whereabouts;
 use super::bus::{BusFaults, SimulatedBus};
 use super::chance::Chance;
 use super::contract::{Contract, Violation, must};
@@ -32,6 +32,7 @@ use std::net::Ipv4Addr;
 use std::num::NonZeroU16;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::Notify;
 pub(super) use trace::{Trace, name};
@@ -63,6 +64,10 @@ impl DeviceDirectory for Everyone {
     ) -> BoxFuture<'_, Result<bool, Unavailable>> {
         let known = self.permissions.lock().unwrap().contains(&permission);
         Box::pin(async move { Ok(known) })
+    }
+
+    fn away_grace(&self, _: UserId) -> BoxFuture<'_, Result<Option<Duration>, Unavailable>> {
+        Box::pin(async { Ok(None) })
     }
 
     fn note_seen(&self, _: UserId, _: DeviceId, _: Timestamp) {}
@@ -185,10 +190,6 @@ impl World {
         let settings = Settings {
             window: NonZeroU16::new(self.profile.window).unwrap(),
             session_expiry_max: super::acts::EXPIRY_MAX,
-            release: match self.profile.holds {
-                true => release,
-                false => crate::presence::release,
-            },
             ..Settings::default()
         };
         let directory: Arc<dyn DeviceDirectory> = Arc::clone(&self.directory) as _;

@@ -15,6 +15,9 @@ pub struct Account {
     pub display_name: String,
     /// The argon2id hash in PHC form; none where the user signs in elsewhere.
     pub password_hash: Option<String>,
+    /// How long active devices have notifications to themselves, in whole seconds; none where that is
+    /// left to the server.
+    pub away_grace: Option<Duration>,
 }
 
 /// A sign-in behind a bearer token.
@@ -51,17 +54,22 @@ fn sign_in(row: SignInRow) -> Result<SignIn, DirectoryError> {
     })
 }
 
-type AccountRow = (Vec<u8>, String, Option<String>);
+type AccountRow = (Vec<u8>, String, Option<String>, Option<i64>);
 
 fn account(row: Option<AccountRow>) -> Result<Option<Account>, DirectoryError> {
-    let Some((user, display_name, password_hash)) = row else {
+    let Some((user, display_name, password_hash, away_grace)) = row else {
         return Ok(None);
     };
     Ok(Some(Account {
         user: id(&user)?,
         display_name,
         password_hash,
+        away_grace: away_grace.map(seconds),
     }))
+}
+
+fn seconds(count: i64) -> Duration {
+    Duration::from_secs(u64::try_from(count).unwrap_or(0))
 }
 
 impl Directory {
@@ -98,7 +106,7 @@ impl Directory {
             self,
             fetch_optional,
             AccountRow,
-            "SELECT user_id, display_name, password_hash FROM accounts WHERE name = $1",
+            "SELECT user_id, display_name, password_hash, away_grace FROM accounts WHERE name = $1",
             name.to_lowercase()
         )?)
     }
@@ -112,9 +120,46 @@ impl Directory {
             self,
             fetch_optional,
             AccountRow,
-            "SELECT user_id, display_name, password_hash FROM accounts WHERE user_id = $1",
+            "SELECT user_id, display_name, password_hash, away_grace FROM accounts WHERE user_id = $1",
             &user.as_bytes()[..]
         )?)
+    }
+
+    /// How long the user's active devices have notifications to themselves, as [`Account::away_grace`];
+    /// asked for each connection, and kept in memory.
+    ///
+    /// # Errors
+    /// The directory is unavailable.
+    pub async fn away_grace(&self, user: UserId) -> Result<Option<Duration>, DirectoryError> {
+        if let Some(known) = self.away_graces.get(&user).await {
+            return Ok(known);
+        }
+        let since = self.moment();
+        let account = self.account(user).await?;
+        let grace = account.and_then(|account| account.away_grace);
+        self.remember(&self.away_graces, user, grace, since).await;
+        Ok(grace)
+    }
+
+    /// Changes the grace; `None` leaves it to the server.
+    ///
+    /// # Errors
+    /// The directory is unavailable.
+    pub async fn set_away_grace(
+        &self,
+        user: UserId,
+        grace: Option<Duration>,
+    ) -> Result<(), DirectoryError> {
+        let seconds = grace.map(|grace| i64::try_from(grace.as_secs()).unwrap_or(i64::MAX));
+        execute!(
+            self,
+            "UPDATE accounts SET away_grace = $1 WHERE user_id = $2",
+            seconds,
+            &user.as_bytes()[..]
+        )?;
+        self.changed();
+        self.away_graces.invalidate(&user).await;
+        Ok(())
     }
 
     /// Replaces the password and ends every sign-in but one.
@@ -159,6 +204,7 @@ impl Directory {
         self.changed();
         self.endpoints.invalidate_all();
         self.device_passwords.invalidate_all();
+        self.away_graces.invalidate(&user).await;
         Ok(())
     }
 

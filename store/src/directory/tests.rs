@@ -77,6 +77,8 @@ async fn accounts_and_sign_ins(directory: &Directory) {
     let found = directory.account_by_name("ADA").await.unwrap().unwrap();
     assert_eq!((found.user, found.display_name.as_str()), (user(), "Ada"));
 
+    away_grace(directory).await;
+
     let token = SecretHash::of(b"token");
     let lifetime = Duration::from_secs(7_200);
     let sign_in = SignIn {
@@ -122,6 +124,21 @@ async fn accounts_and_sign_ins(directory: &Directory) {
     );
     assert_eq!(directory.sign_ins(user(), now()).await.unwrap().len(), 1);
     sign_ins_end(directory, sign_in, lifetime).await;
+}
+
+async fn away_grace(directory: &Directory) {
+    for secs in [None, Some(0), Some(3_600), None] {
+        let grace = secs.map(Duration::from_secs);
+        directory.set_away_grace(user(), grace).await.unwrap();
+        // The first look-up fills the cache, which the next change empties.
+        for _ in 0..2 {
+            assert_eq!(directory.away_grace(user()).await.unwrap(), grace);
+        }
+        let account = directory.account(user()).await.unwrap().unwrap();
+        assert_eq!(account.away_grace, grace);
+    }
+    let nobody = UserId::from_bytes([99; 16]);
+    assert_eq!(directory.away_grace(nobody).await.unwrap(), None);
 }
 
 async fn sign_ins_end(directory: &Directory, first: SignIn, lifetime: Duration) {

@@ -190,3 +190,36 @@ async fn one_that_is_held_below_what_was_on_its_way_is_not_forgotten() {
     gets(&mut one, 2).await;
     one.ping().await;
 }
+
+#[tokio::test]
+async fn a_grace_is_told_to_who_is_connected_and_read_again_where_that_is_lost() {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    let server = Server::start(Settings::default()).await;
+    let graces = |grace| *server.directory.away_grace.lock().unwrap() = grace;
+    graces(Some(HOUR));
+    let mut here = server.subscribed(1, 4).await;
+    let mut away = server.subscribed(2, 5).await;
+    let presence = topic(&format!("d/{}/presence", device(2)));
+    away.publish(&presence, b"away", 1, 1, false).await;
+    assert_eq!(away.next().await.ack(), (4, 1, 0));
+    for number in [1, 4] {
+        server.post_as(number, Urgency::Normal).await;
+        server.post_as(number + 1, Urgency::High).await;
+        gets(&mut here, number).await;
+        gets(&mut here, number + 1).await;
+        gets(&mut away, number + 1).await;
+        away.ping().await;
+        if number == 1 {
+            server.broker.set_away_grace(user(), Some(Duration::ZERO));
+        } else {
+            graces(Some(Duration::ZERO));
+            server.broker.0.hub.missed(user());
+        }
+        gets(&mut away, number).await;
+        server.broker.set_away_grace(user(), Some(HOUR));
+        graces(Some(HOUR));
+        server.post_as(number + 2, Urgency::High).await;
+        gets(&mut away, number + 2).await;
+        gets(&mut here, number + 2).await;
+    }
+}

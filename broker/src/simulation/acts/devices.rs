@@ -62,7 +62,10 @@ impl World {
             Act::Subscribe => self.subscribe(device),
             Act::Unsubscribe => self.unsubscribe(device),
             Act::Presence => {
-                let presence = self.chance.pick(&[Presence::Active, Presence::Away]);
+                let mut presence = self.chance.pick(&[Presence::Active, Presence::Away]);
+                if !self.profile.holds {
+                    presence = Presence::Active;
+                }
                 self.say(device, presence);
             }
             Act::Private => self.publish(device),
