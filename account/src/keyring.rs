@@ -1,15 +1,20 @@
 //! The sealed keyring and its wraps: opaque bytes, passed between a user's devices.
 
-use crate::{Accounts, Caller, Inner};
+use crate::{Accounts, Caller, Inner, given};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use belfry_edge::{ApiError, Path, read_body};
 use belfry_protocol::event::Event;
 use belfry_protocol::id::DeviceId;
 use belfry_protocol::problem::Problem;
 use belfry_store::directory::Keyring;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -17,8 +22,12 @@ use utoipa_axum::routes;
 const KEYRING_BYTES_MAX: usize = 256 * 1024;
 /// Largest wrap: a boxed 32-byte key with room to spare.
 const WRAP_BYTES_MAX: usize = 1_024;
+/// Largest body with a keyring and wraps: the largest keyring in base64url, and more wraps than anyone
+/// has devices.
+const WHOLE_BYTES_MAX: usize = 512 * 1024;
 /// The recipient of the wrap for the recovery key.
 const RECOVERY: &str = "recovery";
+const RECIPIENTS: &str = "a wrap is for one of the user's devices or for recovery";
 
 pub(crate) fn router() -> OpenApiRouter<Accounts> {
     OpenApiRouter::new()
@@ -104,7 +113,58 @@ async fn get_keyring(
     Ok((etag(keyring.version), bytes(keyring.sealed)).into_response())
 }
 
-/// Replaces the sealed keyring.
+/// A keyring with wraps, in one change.
+#[derive(Deserialize, ToSchema)]
+struct Whole {
+    /// The sealed keyring, base64url without padding; at most 256 KiB of bytes.
+    sealed: String,
+    /// By recipient, a device id of the user or `recovery`: its wrap, base64url without padding; at most
+    /// 1 KiB of bytes each. A recipient that is not named keeps the wrap that it has.
+    wraps: BTreeMap<String, String>,
+}
+
+/// What is put.
+struct Change {
+    sealed: Vec<u8>,
+    wraps: Vec<(String, Vec<u8>)>,
+}
+
+impl Change {
+    async fn read(headers: &HeaderMap, body: Body) -> Result<Self, ApiError> {
+        if !given::says_json(headers) {
+            let sealed =
+                read_body(body, KEYRING_BYTES_MAX, "a keyring has at most 256 KiB").await?;
+            return Ok(Self {
+                sealed: sealed.into(),
+                wraps: Vec::new(),
+            });
+        }
+        let body = read_body(body, WHOLE_BYTES_MAX, "send less").await?;
+        let whole: Whole = given::parse(&body)?;
+        let sealed = opaque("sealed", &whole.sealed, KEYRING_BYTES_MAX)?;
+        let wraps = whole.wraps.into_iter().map(|(recipient, wrap)| {
+            let wrap = opaque(&format!("wraps.{recipient}"), &wrap, WRAP_BYTES_MAX)?;
+            Ok((recipient, wrap))
+        });
+        Ok(Self {
+            sealed,
+            wraps: wraps.collect::<Result<_, ApiError>>()?,
+        })
+    }
+}
+
+fn opaque(field: &str, text: &str, bytes_max: usize) -> Result<Vec<u8>, ApiError> {
+    let bytes = URL_SAFE_NO_PAD.decode(text);
+    let bytes = bytes.map_err(|_| ApiError::invalid(field, "base64url without padding"))?;
+    if bytes.len() > bytes_max {
+        let detail = format!("this is at most {bytes_max} bytes");
+        let large = ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail);
+        return Err(large.at(field));
+    }
+    Ok(bytes)
+}
+
+/// Replaces the sealed keyring, or it and wraps of its key, whole or not at all.
 ///
 /// `If-Match` names the ETag of the one it replaces, or `*`. Without it, or with `If-None-Match: *`,
 /// it is the first: where there is one already that is a lost race too. 412 then: get it, merge, put again.
@@ -114,13 +174,14 @@ async fn get_keyring(
         ("If-Match" = Option<String>, Header, description = "The ETag of the keyring that is replaced"),
         ("If-None-Match" = Option<String>, Header, description = "`*`: there is none yet"),
     ),
-    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    request_body(content((Vec<u8> = "application/octet-stream"), (Whole = "application/json"))),
     responses(
         (status = 204, description = "Put", headers(("ETag" = String))),
-        (status = 400, description = "A malformed condition", body = Problem),
+        (status = 400, description = "A malformed condition, or no JSON", body = Problem),
         (status = 401, description = "No good token", body = Problem),
         (status = 412, description = "Another device was faster", body = Problem),
-        (status = 413, description = "More than 256 KiB", body = Problem),
+        (status = 413, description = "More than 256 KiB, or a wrap of more than 1 KiB", body = Problem),
+        (status = 422, description = "A wrap for nobody of this user's, or JSON of another shape", body = Problem),
     )
 )]
 async fn put_keyring(
@@ -132,11 +193,19 @@ async fn put_keyring(
     let inner = &accounts.0;
     let user = caller.0.user;
     let replaces = Replaces::read(&headers)?;
-    let sealed = read_body(body, KEYRING_BYTES_MAX, "a keyring has at most 256 KiB").await?;
+    let Change { sealed, wraps } = Change::read(&headers, body).await?;
     let _changing = inner.changing(user).await;
     inner.still(user).await?;
+    for (name, _) in &wraps {
+        if !is_recipient(inner, &caller, name).await? {
+            return Err(ApiError::invalid(&format!("wraps.{name}"), RECIPIENTS));
+        }
+    }
     let put = match replaces.version(inner.directory.keyring(user).await?.as_ref()) {
-        Some(version) => inner.directory.put_keyring(user, &sealed, version).await?,
+        Some(version) => {
+            let put = inner.directory.put_keyring(user, &sealed, version, &wraps);
+            put.await?
+        }
         None => None,
     };
     let Some(version) = put else {
@@ -148,16 +217,23 @@ async fn put_keyring(
     Ok((StatusCode::NO_CONTENT, etag(version)).into_response())
 }
 
-/// Whom a wrap is for: the recovery key, or a device of this user.
-async fn recipient(inner: &Inner, caller: &Caller, name: &str) -> Result<(), ApiError> {
+/// Whether a wrap can be for this: the recovery key, or a device of this user.
+async fn is_recipient(inner: &Inner, caller: &Caller, name: &str) -> Result<bool, ApiError> {
     if name == RECOVERY {
-        return Ok(());
+        return Ok(true);
     }
-    let nobody = || ApiError::not_found("a wrap is for one of the user's devices or for recovery");
-    let device: DeviceId = name.parse().map_err(|_| nobody())?;
+    let Ok(device) = name.parse::<DeviceId>() else {
+        return Ok(false);
+    };
     let owner = inner.directory.user_of_device(device).await?;
-    let own = owner.filter(|owner| *owner == caller.0.user);
-    own.map(|_| ()).ok_or_else(nobody)
+    Ok(owner == Some(caller.0.user))
+}
+
+async fn recipient(inner: &Inner, caller: &Caller, name: &str) -> Result<(), ApiError> {
+    match is_recipient(inner, caller, name).await? {
+        true => Ok(()),
+        false => Err(ApiError::not_found(RECIPIENTS)),
+    }
 }
 
 /// The keyring key, boxed to a device or to the recovery key.

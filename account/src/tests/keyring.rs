@@ -2,6 +2,8 @@
 
 use super::devices::Connection;
 use super::*;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 async fn put(server: &Server, token: &Token, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
     let mut all = vec![("Authorization", &*token.0)];
@@ -140,4 +142,127 @@ async fn a_wrap_is_for_the_recovery_key_or_a_device_of_the_same_user() {
         204
     );
     assert_eq!(get(&fresh, &own_id).await.status, 404);
+}
+
+/// A keyring with wraps, as base64url.
+fn whole(sealed: &[u8], wraps: &[(&str, &[u8])]) -> Value {
+    let wraps = wraps.iter().map(|(recipient, wrap)| {
+        let wrap = Value::from(URL_SAFE_NO_PAD.encode(wrap));
+        ((*recipient).to_owned(), wrap)
+    });
+    let wraps: serde_json::Map<_, _> = wraps.collect();
+    json!({"sealed": URL_SAFE_NO_PAD.encode(sealed), "wraps": wraps})
+}
+
+async fn put_whole(server: &Server, token: &Token, tag: &str, body: &Value) -> Answer {
+    let condition = if tag == "*" {
+        "If-None-Match"
+    } else {
+        "If-Match"
+    };
+    let headers = [("Content-Type", "application/json"), (condition, tag)];
+    put(server, token, &headers, body.to_string().into()).await
+}
+
+#[tokio::test]
+async fn a_keyring_and_its_wraps_change_together_or_not_at_all() {
+    let server = Server::new().await;
+    let (ada, eve) = (server.user("ada").await, server.user("eve").await);
+    let laptop = server.device(&ada, "laptop").await;
+    let foreign = server.device(&eve, "laptop").await;
+    let (own, foreign) = (laptop.text("device_id"), foreign.text("device_id"));
+    let mut connection = Connection::open(&server, &laptop).await.unwrap();
+    let get = async |path: &str| {
+        let path = format!("/v1/keyring{path}");
+        let got = server.ask("GET", &path, &ada.0, Value::Null).await;
+        (got.status == 200).then(|| got.bytes.to_vec())
+    };
+    let state = async || {
+        let wraps = (
+            get("/wraps/recovery").await,
+            get(&format!("/wraps/{own}")).await,
+        );
+        (get("").await, wraps)
+    };
+    let is = |sealed: &[u8], wrap: &[u8]| {
+        let wrap = || Some(wrap.to_vec());
+        (Some(sealed.to_vec()), (wrap(), wrap()))
+    };
+    let first = whole(b"\x00first\xff", &[("recovery", b"one"), (own, b"one")]);
+    let answer = put_whole(&server, &ada, "*", &first).await;
+    assert_eq!(answer.status, 204);
+    let tag = answer.header("etag").to_owned();
+    assert_eq!(state().await, is(b"\x00first\xff", b"one"));
+    assert_eq!(connection.event().await, "keyring.changed");
+
+    // Nothing of what is refused changes anything.
+    let large = vec![7; 256 * 1024 + 1];
+    let large_wrap = vec![7; 1_025];
+    let late = whole(b"no", &[("recovery", b"no"), (own, b"no")]);
+    for (condition, body, status, field) in [
+        ("*", late.clone(), 412, "If-Match"),
+        ("\"77\"", late, 412, "If-Match"),
+        (
+            &*tag,
+            whole(b"no", &[("recovery", b"no"), (foreign, b"no")]),
+            422,
+            foreign,
+        ),
+        (
+            &*tag,
+            whole(b"no", &[(own, b"no"), ("nobody", b"no")]),
+            422,
+            "nobody",
+        ),
+        (&*tag, whole(&large, &[(own, b"no")]), 413, "sealed"),
+        (
+            &*tag,
+            whole(b"no", &[("recovery", b"no"), (own, &large_wrap)]),
+            413,
+            own,
+        ),
+        (&*tag, json!({"sealed": "bm8=", "wraps": {}}), 422, "sealed"),
+        (
+            &*tag,
+            json!({"sealed": "bm8", "wraps": {"recovery": "!"}}),
+            422,
+            "recovery",
+        ),
+        (
+            &*tag,
+            json!({"sealed": "bm8", "wraps": {"recovery": 7}}),
+            422,
+            "recovery",
+        ),
+        (&*tag, json!({"sealed": "bm8"}), 422, "wraps"),
+        (&*tag, json!({"wraps": {}}), 422, "sealed"),
+        (&*tag, json!([]), 422, "body"),
+    ] {
+        let answer = put_whole(&server, &ada, condition, &body).await;
+        let (got, at) = answer.fault();
+        assert_eq!(got, status, "{body}");
+        assert!(at.ends_with(field), "{at} is not {field}");
+        assert_eq!(state().await, is(b"\x00first\xff", b"one"), "{body}");
+    }
+    let huge = vec![b' '; 512 * 1024 + 1];
+    let json = [("Content-Type", "application/json"), ("If-Match", &*tag)];
+    assert_eq!(put(&server, &ada, &json, huge).await.fault(), (413, "body"));
+
+    // The largest that there may be, and no second word of what was refused.
+    let wraps: &[(&str, &[u8])] = &[("recovery", &large_wrap[1..]), (own, &large_wrap[1..])];
+    let largest = whole(&large[1..], wraps);
+    assert_eq!(put_whole(&server, &ada, &tag, &largest).await.status, 204);
+    assert_eq!(state().await, is(&large[1..], &large_wrap[1..]));
+    assert_eq!(connection.event().await, "keyring.changed");
+    // A wrap that is not named stays.
+    let alone = whole(b"alone", &[]);
+    assert_eq!(put_whole(&server, &ada, "\"2\"", &alone).await.status, 204);
+    assert_eq!(state().await, is(b"alone", &large_wrap[1..]));
+    assert_eq!(
+        put(&server, &ada, &[("If-Match", "*")], b"bytes".into())
+            .await
+            .status,
+        204
+    );
+    assert_eq!(get("").await.unwrap(), b"bytes");
 }

@@ -334,19 +334,25 @@ async fn permissions(directory: &Directory) {
 async fn keyrings(directory: &Directory) {
     assert_eq!(directory.keyring(user()).await.unwrap(), None);
     assert_eq!(
-        directory.put_keyring(user(), b"one", 0).await.unwrap(),
+        directory.put_keyring(user(), b"one", 0, &[]).await.unwrap(),
         Some(1)
     );
     assert_eq!(
-        directory.put_keyring(user(), b"lost", 0).await.unwrap(),
+        directory
+            .put_keyring(user(), b"lost", 0, &[])
+            .await
+            .unwrap(),
         None
     );
     assert_eq!(
-        directory.put_keyring(user(), b"two", 1).await.unwrap(),
+        directory.put_keyring(user(), b"two", 1, &[]).await.unwrap(),
         Some(2)
     );
     assert_eq!(
-        directory.put_keyring(user(), b"lost", 1).await.unwrap(),
+        directory
+            .put_keyring(user(), b"lost", 1, &[])
+            .await
+            .unwrap(),
         None
     );
     let keyring = directory.keyring(user()).await.unwrap().unwrap();
@@ -367,6 +373,41 @@ async fn keyrings(directory: &Directory) {
         Some(b"b".to_vec())
     );
     assert_eq!(directory.keyring_wrap(user(), "none").await.unwrap(), None);
+    whole_keyrings(directory).await;
+}
+
+async fn whole_keyrings(directory: &Directory) {
+    let wraps =
+        |mark: &[u8]| ["recovery", "device"].map(|recipient| (recipient.to_owned(), mark.to_vec()));
+    let check = async |sealed: &[u8], version, mark: &[u8]| {
+        let keyring = directory.keyring(user()).await.unwrap().unwrap();
+        assert_eq!((&*keyring.sealed, keyring.version), (sealed, version));
+        for recipient in ["recovery", "device"] {
+            let wrap = directory.keyring_wrap(user(), recipient).await.unwrap();
+            assert_eq!(wrap.as_deref(), Some(mark), "{recipient}");
+        }
+    };
+    let put = async |sealed: &[u8], replaces, wraps: &[(String, Vec<u8>)]| {
+        let put = directory.put_keyring(user(), sealed, replaces, wraps);
+        put.await.unwrap()
+    };
+    assert_eq!(put(b"three", 2, &wraps(b"c")).await, Some(3));
+    check(b"three", 3, b"c").await;
+    for late in [0, 1, 2, 4] {
+        assert_eq!(put(b"late", late, &wraps(b"no")).await, None, "{late}");
+        check(b"three", 3, b"c").await;
+    }
+    // Of two at once one is refused whole.
+    let (one, two) = (wraps(b"d"), wraps(b"e"));
+    let (one, two) = tokio::join!(put(b"d", 3, &one), put(b"e", 3, &two));
+    match (one, two) {
+        (Some(4), None) => check(b"d", 4, b"d").await,
+        (None, Some(4)) => check(b"e", 4, b"e").await,
+        both => panic!("{both:?}"),
+    }
+    assert_eq!(put(b"five", 4, &wraps(b"f")[..1]).await, Some(5));
+    let other = directory.keyring_wrap(user(), "device").await.unwrap();
+    assert_ne!(other.as_deref(), Some(&b"f"[..]), "it was not named");
 }
 
 async fn uses_are_seen_before_they_are_written(directory: &Directory) -> Permission {
