@@ -170,8 +170,8 @@ export interface Actions {
   setMuted(permission: string, muted: boolean): Promise<void>;
   renameSite(permission: string, name: string): Promise<void>;
   revoke(permission: string): Promise<void>;
-  /** A real notification, encrypted and posted to an endpoint of the user's own. */
-  sendTest(title: string, body: string): Promise<string>;
+  /** A real notification, encrypted, and posted to an endpoint of the user's own; `onPost` is called as it leaves. */
+  sendTest(title: string, body: string, onPost: () => void): Promise<void>;
 
   renameDevice(id: string, name: string): Promise<void>;
   removeDevice(id: string): Promise<void>;

@@ -1,0 +1,65 @@
+// Serves a built console as the server does, with the same headers, and passes everything else on
+// to a belfry that runs beside it. For development and for looking at pages; never for use.
+
+import { readFile } from "node:fs/promises";
+import { createServer, request } from "node:http";
+import { connect } from "node:net";
+import { extname, join, normalize } from "node:path";
+
+const CSP = [
+  "default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self' data:", "connect-src 'self'", "font-src 'self'",
+  "manifest-src 'self'", "worker-src 'self'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'",
+  "require-trusted-types-for 'script'", "trusted-types belfry",
+].join("; ");
+const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml", ".png": "image/png", ".webmanifest": "application/manifest+json" };
+const PASSED_ON = /^\/(v1|push|mqtt|sdk|healthz|readyz|metrics|openapi\.json|docs|admin)(\/|$|\?)/;
+
+function headers(path) {
+  return {
+    "Content-Type": TYPES[extname(path)] ?? "application/octet-stream",
+    "Content-Security-Policy": CSP,
+    "Cross-Origin-Opener-Policy": path === "/consent.html" ? "unsafe-none" : "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": path.startsWith("/assets/") ? "public, max-age=31536000, immutable" : "no-cache",
+  };
+}
+
+/** `upstream`: host and port of a belfry, or null where there is none. Answers the server, listening. */
+export function serve({ dist, upstream, port }) {
+  const server = createServer(async (req, res) => {
+    const path = normalize(new URL(req.url, "http://x").pathname);
+    if (PASSED_ON.test(req.url)) return upstream ? passOn(req, res, upstream) : res.writeHead(503).end();
+    const file = path === "/" ? "/index.html" : path === "/consent" ? "/consent.html" : path;
+    try {
+      const body = await readFile(join(dist, file));
+      res.writeHead(200, headers(file)).end(body);
+    } catch {
+      res.writeHead(404).end();
+    }
+  });
+  server.on("upgrade", (req, socket, head) => {
+    if (!upstream) return socket.destroy();
+    const [host, upstreamPort] = upstream.split(":");
+    const far = connect(Number(upstreamPort), host, () => {
+      const lines = [`${req.method} ${req.url} HTTP/1.1`];
+      for (let at = 0; at < req.rawHeaders.length; at += 2) lines.push(`${req.rawHeaders[at]}: ${req.rawHeaders[at + 1]}`);
+      far.write(`${lines.join("\r\n")}\r\n\r\n`);
+      far.write(head);
+      socket.pipe(far).pipe(socket);
+    });
+    far.on("error", () => socket.destroy());
+    socket.on("error", () => far.destroy());
+  });
+  return new Promise((resolve) => server.listen(port, "127.0.0.1", () => resolve(server)));
+}
+
+function passOn(req, res, upstream) {
+  const [host, port] = upstream.split(":");
+  const far = request({ host, port, path: req.url, method: req.method, headers: req.headers }, (answer) => {
+    res.writeHead(answer.statusCode, answer.headers);
+    answer.pipe(res);
+  });
+  far.on("error", () => res.writeHead(502).end());
+  req.pipe(far);
+}

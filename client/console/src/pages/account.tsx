@@ -1,0 +1,93 @@
+//! What is asked before the account changes: a new password, signing out, erasing everything.
+
+import { useSignal } from "@preact/signals";
+import type { JSX } from "preact";
+import { text } from "../text.ts";
+import { fresh } from "../ui/again.tsx";
+import { Button, Fault, Form, PasswordField, TextField, useAction } from "../ui/controls.tsx";
+import { Dialog } from "../ui/dialog.tsx";
+import { Points } from "../ui/parts.tsx";
+import { say } from "../ui/toasts.tsx";
+import { useModel } from "./context.ts";
+
+interface Props {
+  onClose: () => void;
+}
+
+export function PasswordDialog({ onClose }: Props): JSX.Element {
+  const model = useModel();
+  const before = useSignal("");
+  const after = useSignal("");
+  const action = useAction();
+  const words = text.settings;
+  const isNew = action.fault?.field === "password" || action.fault?.field === "new" || action.fault?.field === "new_password";
+  return (
+    <Dialog title={words.changePassword} onClose={onClose}>
+      <Form
+        onSubmit={() => void action.run(async () => {
+          await fresh(() => model.actions.changePassword(before.value, after.value));
+          onClose();
+          say(words.passwordChanged);
+        })}
+      >
+        <PasswordField label={words.oldPassword} autocomplete="current-password" value={before.value} onText={(value) => (before.value = value)} fault={isNew ? null : action.fault?.message} />
+        <PasswordField label={words.newPassword} autocomplete="new-password" hint={text.signIn.passwordHint} value={after.value} onText={(value) => (after.value = value)} fault={isNew ? action.fault?.message : null} />
+        <div class="buttons end">
+          <Button onClick={onClose}>{text.cancel}</Button>
+          <Button type="submit" look="primary" busy={action.busy}>{words.changePassword}</Button>
+        </div>
+      </Form>
+    </Dialog>
+  );
+}
+
+export function SignOutDialog({ onClose }: Props): JSX.Element {
+  const model = useModel();
+  const action = useAction();
+  const words = text.settings;
+  const out = (forget: boolean) => void action.run(async () => {
+    await fresh(() => model.actions.signOut(forget));
+    onClose();
+  });
+  return (
+    <Dialog title={words.signOutTitle} onClose={onClose}>
+      <p class="soft">{words.signOutLead}</p>
+      {action.fault ? <Fault>{action.fault.message}</Fault> : null}
+      <div class="stack">
+        <Button look="primary wide" busy={action.busy} onClick={() => out(false)}>{words.signOutKeep}</Button>
+        <Button look="danger-quiet wide" busy={action.busy} onClick={() => out(true)}>{words.signOutForget}</Button>
+        <Button look="wide" onClick={onClose}>{text.cancel}</Button>
+      </div>
+    </Dialog>
+  );
+}
+
+export function EraseDialog({ onClose }: Props): JSX.Element {
+  const model = useModel();
+  const typed = useSignal("");
+  const action = useAction();
+  const words = text.settings;
+  const username = model.account.value?.username ?? "";
+  const matches = username !== "" && typed.value.trim() === username;
+  return (
+    <Dialog title={words.eraseTitle} onClose={onClose}>
+      <Form
+        onSubmit={() => {
+          if (matches) void action.run(async () => {
+            await fresh(() => model.actions.eraseAccount());
+            onClose();
+            say(words.erased);
+          });
+        }}
+      >
+        <Points items={words.erasePoints} icon="warn" look="bad" />
+        <TextField label={words.eraseLabel(username)} autocomplete="off" value={typed.value} onText={(value) => (typed.value = value)} />
+        {action.fault ? <Fault>{action.fault.message}</Fault> : null}
+        <div class="buttons end">
+          <Button onClick={onClose}>{text.cancel}</Button>
+          <Button type="submit" look="danger" busy={action.busy} aria-disabled={!matches}>{words.eraseSubmit}</Button>
+        </div>
+      </Form>
+    </Dialog>
+  );
+}

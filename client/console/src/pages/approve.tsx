@@ -1,0 +1,64 @@
+//! Approving a site by hand: its address, then the subscription to give it.
+
+import { useSignal } from "@preact/signals";
+import type { JSX } from "preact";
+import { bytesOf } from "../rules/bytes.ts";
+import { siteLabel, typedSite } from "../rules/destination.ts";
+import { text } from "../text.ts";
+import { fresh } from "../ui/again.tsx";
+import { Button, Fault, Form, TextField, useAction } from "../ui/controls.tsx";
+import { Dialog } from "../ui/dialog.tsx";
+import { CopyBox } from "../ui/parts.tsx";
+import { say } from "../ui/toasts.tsx";
+import { useModel } from "./context.ts";
+
+const SITE_KEY_BYTES = 32;
+
+export function ApproveDialog({ onClose }: { onClose: () => void }): JSX.Element {
+  const model = useModel();
+  const origin = useSignal("");
+  const name = useSignal("");
+  const siteKey = useSignal("");
+  const made = useSignal<string | null>(null);
+  const action = useAction();
+  const words = text.sites;
+  const fault = (field: string) => (action.fault?.field === field ? action.fault.message : null);
+
+  const submit = () => {
+    const site = typedSite(origin.value);
+    const key = siteKey.value.trim();
+    if (!site) return action.fail(words.originWrong, "site");
+    if (key && bytesOf(key)?.length !== SITE_KEY_BYTES) return action.fail(words.siteKeyWrong, "siteKey");
+    void action.run(async () => {
+      made.value = await fresh(() => model.actions.approve(site, name.value.trim() || null, { siteKey: key || null }));
+      say(words.approved(siteLabel(site)));
+    });
+  };
+  if (made.value !== null) {
+    return (
+      <Dialog title={words.subscription} onClose={onClose} firm>
+        <p class="soft">{words.subscriptionLead}</p>
+        <CopyBox value={made.value} label={words.copyLabel} />
+        <div class="buttons end"><Button onClick={onClose}>{text.done}</Button></div>
+      </Dialog>
+    );
+  }
+  return (
+    <Dialog title={words.approve} onClose={onClose}>
+      <Form onSubmit={submit}>
+        <p class="soft">{words.approveLead}</p>
+        <TextField label={words.origin} hint={words.originHint} inputMode="url" autocomplete="off" value={origin.value} onText={(value) => (origin.value = value)} fault={fault("site")} />
+        <TextField label={`${words.name} (${text.sites.optional})`} autocomplete="off" maxLength={64} value={name.value} onText={(value) => (name.value = value)} fault={fault("name")} />
+        <details open={fault("siteKey") !== null}>
+          <summary>{words.advanced}</summary>
+          <TextField label={`${words.siteKey} (${text.sites.optional})`} hint={words.siteKeyHint} autocomplete="off" mono value={siteKey.value} onText={(value) => (siteKey.value = value)} fault={fault("siteKey")} />
+        </details>
+        {action.fault && !["site", "name", "siteKey"].includes(action.fault.field ?? "") ? <Fault>{action.fault.message}</Fault> : null}
+        <div class="buttons end">
+          <Button onClick={onClose}>{text.cancel}</Button>
+          <Button type="submit" look="primary" busy={action.busy}>{words.submit}</Button>
+        </div>
+      </Form>
+    </Dialog>
+  );
+}

@@ -1,0 +1,116 @@
+//! The user's devices: who is here, linking a new one, renaming and removing.
+
+import { useSignal } from "@preact/signals";
+import type { JSX } from "preact";
+import { go } from "../address.ts";
+import type { Device } from "../model.ts";
+import { now } from "../now.ts";
+import { ago } from "../rules/times.ts";
+import { text } from "../text.ts";
+import { fresh } from "../ui/again.tsx";
+import { Button, Form, TextField, useAction } from "../ui/controls.tsx";
+import { Confirm, Dialog } from "../ui/dialog.tsx";
+import { Icon } from "../ui/icons.tsx";
+import { Empty, Hostile, Notice, PageHead, SkeletonRows } from "../ui/parts.tsx";
+import { say } from "../ui/toasts.tsx";
+import { useModel } from "./context.ts";
+import { Trouble } from "./inbox.tsx";
+import { LinkDialog } from "./link-device.tsx";
+
+type Asking = { readonly what: "rename" | "remove"; readonly device: Device };
+
+export function DevicesPage({ part }: { part: string | null }): JSX.Element {
+  const model = useModel();
+  const asking = useSignal<Asking | null>(null);
+  const words = text.devices;
+  const devices = model.devices.value;
+  const close = () => {
+    asking.value = null;
+  };
+  return (
+    <div class="page">
+      <PageHead title={words.title} lead={words.lead}>
+        <Button look="primary" icon="plus" onClick={() => go("devices", "link")}>{words.link}</Button>
+      </PageHead>
+      {model.trouble.value ? <Trouble /> : null}
+      {devices === null ? <SkeletonRows /> : null}
+      {devices?.length === 0 ? <Empty icon="device" title={words.emptyTitle}>{words.emptyBody}</Empty> : null}
+      {devices?.length ? (
+        <ul class="card rows">
+          {devices.map((device) => <DeviceRow key={device.id} device={device} ask={(what) => (asking.value = { what, device })} />)}
+        </ul>
+      ) : null}
+      {part === "link" ? <LinkDialog onClose={() => go("devices")} /> : null}
+      {asking.value?.what === "rename" ? <RenameDevice device={asking.value.device} onClose={close} /> : null}
+      {asking.value?.what === "remove" ? <RemoveDevice device={asking.value.device} onClose={close} /> : null}
+    </div>
+  );
+}
+
+function DeviceRow({ device, ask }: { device: Device; ask: (what: Asking["what"]) => void }): JSX.Element {
+  const words = text.devices;
+  const away = device.online && device.presence === "away";
+  return (
+    <li>
+      <article class="row" aria-label={device.name} data-device={device.id}>
+        <span class="mark device"><Icon name="device" size={22} /></span>
+        <div class="row-main">
+          <div class="row-title">
+            <h2><Hostile max={64}>{device.name}</Hostile></h2>
+            {device.self ? <span class="chip good">{words.self}</span> : null}
+            {device.trusted ? null : <span class="chip warn">{words.untrusted}</span>}
+          </div>
+          <div class="facts">
+            <span class="link-state"><span class={`dot ${away ? "wait" : device.online ? "on" : ""}`} />{away ? words.away : device.online ? words.online : words.offline}</span>
+            <span>{words.kinds[device.kind] ?? device.kind}</span>
+            {device.online ? null : <span>{device.lastSeen === null ? words.neverSeen : words.lastSeen(ago(device.lastSeen, now.value))}</span>}
+          </div>
+        </div>
+        <div class="row-side">
+          <div class="buttons">
+            <Button look="quiet slim" aria-label={words.renameNamed(device.name)} onClick={() => ask("rename")}>{words.rename}</Button>
+            {device.self ? null : <Button look="danger-quiet slim" aria-label={words.removeNamed(device.name)} onClick={() => ask("remove")}>{words.remove}</Button>}
+          </div>
+        </div>
+        {device.trusted ? null : <Notice icon="warn" look="warn"><p>{words.untrustedBody}</p></Notice>}
+      </article>
+    </li>
+  );
+}
+
+interface DeviceDialogProps {
+  device: Device;
+  onClose: () => void;
+}
+
+function RenameDevice({ device, onClose }: DeviceDialogProps): JSX.Element {
+  const model = useModel();
+  const name = useSignal(device.name);
+  const action = useAction();
+  return (
+    <Dialog title={text.devices.renameTitle} onClose={onClose}>
+      <Form
+        onSubmit={() => void action.run(async () => {
+          await model.actions.renameDevice(device.id, name.value.trim());
+          onClose();
+          say(text.devices.renamed);
+        })}
+      >
+        <TextField label={text.devices.renameLabel} value={name.value} maxLength={64} onText={(value) => (name.value = value)} fault={action.fault?.message} />
+        <div class="buttons end">
+          <Button onClick={onClose}>{text.cancel}</Button>
+          <Button type="submit" look="primary" busy={action.busy}>{text.save}</Button>
+        </div>
+      </Form>
+    </Dialog>
+  );
+}
+
+function RemoveDevice({ device, onClose }: DeviceDialogProps): JSX.Element {
+  const model = useModel();
+  const work = async () => {
+    await fresh(() => model.actions.removeDevice(device.id));
+    say(text.devices.removed(device.name));
+  };
+  return <Confirm title={text.devices.removeTitle(device.name)} points={text.devices.removePoints} submit={text.devices.remove} work={work} onClose={onClose} />;
+}

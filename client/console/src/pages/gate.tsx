@@ -1,0 +1,33 @@
+//! The frame of what comes before the console: sign-in, linking, an insecure address, consent.
+
+import type { ComponentChildren, JSX } from "preact";
+import { text } from "../text.ts";
+
+interface GateProps {
+  children: ComponentChildren;
+  foot?: ComponentChildren;
+  roomy?: boolean;
+  look?: string;
+}
+
+export function Gate({ children, foot, roomy = false, look = "" }: GateProps): JSX.Element {
+  return (
+    <div class={`gate ${roomy ? "roomy" : ""} ${look}`}>
+      <header>
+        <span class="brand"><img src="/logo.svg" alt="" width={44} height={44} />{text.brand}</span>
+      </header>
+      <main id="main" tabIndex={-1}>
+        <div class="card">{children}</div>
+      </main>
+      {foot ? <footer class="soft small">{foot}</footer> : null}
+    </div>
+  );
+}
+
+export function Splash(): JSX.Element {
+  return (
+    <div class="splash" role="status">
+      <img src="/logo.svg" alt={text.loading} width={72} height={72} />
+    </div>
+  );
+}

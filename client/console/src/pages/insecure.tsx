@@ -1,0 +1,35 @@
+//! What a plain http address takes away, and what to do about it.
+
+import type { JSX } from "preact";
+import { localhostAddress, losses, type Surroundings } from "../rules/safety.ts";
+import { text } from "../text.ts";
+import { Button } from "../ui/controls.tsx";
+import { Points } from "../ui/parts.tsx";
+import { Gate } from "./gate.tsx";
+
+export function InsecurePage({ at, onGoOn }: { at: Surroundings; onGoOn: () => void }): JSX.Element {
+  const words = text.insecure;
+  return (
+    <Gate roomy>
+      <div class="section-head">
+        <h1>{words.title}</h1>
+        <p class="soft">{words.lead}</p>
+      </div>
+      <div class="stack">
+        <h2>{words.lost}</h2>
+        <Points items={losses(at).map((loss) => words.losses[loss])} icon="cross" look="bad" />
+      </div>
+      <div class="stack">
+        <h2>{words.fix}</h2>
+        <Points
+          items={[
+            <>{words.fixLocal} <a href={localhostAddress(at)}>{localhostAddress(at)}</a></>,
+            words.fixTls,
+            words.fixProxy,
+          ]}
+        />
+      </div>
+      <div class="buttons"><Button onClick={onGoOn}>{words.goOn}</Button></div>
+    </Gate>
+  );
+}

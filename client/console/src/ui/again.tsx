@@ -1,0 +1,54 @@
+//! What needs a sign-in of the last ten minutes asks for the password once and goes on.
+
+import { signal, useSignal } from "@preact/signals";
+import type { JSX } from "preact";
+import { Failure, type Actions } from "../model.ts";
+import { text } from "../text.ts";
+import { Button, Form, PasswordField, useAction } from "./controls.tsx";
+import { Dialog } from "./dialog.tsx";
+
+const asking = signal<{ resolve(): void; reject(why: Failure): void } | null>(null);
+
+/** Does the work; if the server wants a fresh sign-in, asks for the password and does it again. */
+export async function fresh<Answer>(work: () => Promise<Answer>): Promise<Answer> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof Failure) || error.kind !== "again") throw error;
+    await new Promise<void>((resolve, reject) => {
+      asking.value?.reject(error);
+      asking.value = { resolve, reject };
+    });
+    return work();
+  }
+}
+
+export function AgainDialog({ actions }: { actions: Actions }): JSX.Element | null {
+  const password = useSignal("");
+  const action = useAction();
+  const asked = asking.value;
+  if (!asked) return null;
+  const end = (settle: () => void) => {
+    password.value = "";
+    action.clear();
+    asking.value = null;
+    settle();
+  };
+  return (
+    <Dialog title={text.again.title} onClose={() => end(() => asked.reject(new Failure("again", text.again.lead)))}>
+      <Form
+        onSubmit={() => void action.run(async () => {
+          await actions.signInAgain(password.value);
+          end(asked.resolve);
+        })}
+      >
+        <p class="soft">{text.again.lead}</p>
+        <PasswordField label={text.signIn.password} autocomplete="current-password" value={password.value} onText={(value) => (password.value = value)} fault={action.fault?.message} />
+        <div class="buttons end">
+          <Button onClick={() => end(() => asked.reject(new Failure("again", text.again.lead)))}>{text.cancel}</Button>
+          <Button type="submit" look="primary" busy={action.busy}>{text.again.submit}</Button>
+        </div>
+      </Form>
+    </Dialog>
+  );
+}
