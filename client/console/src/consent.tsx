@@ -48,11 +48,11 @@ function watchAttention(): void {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const weigh = () => {
     const now = performance.now();
-    dwell.value = attend(dwell.value, { visible: document.visibilityState === "visible", focused: document.hasFocus() }, now);
-    approvable.value = mayApprove(dwell.value, now);
+    dwell.value = attend(dwell.peek(), { visible: document.visibilityState === "visible", focused: document.hasFocus() }, now);
+    approvable.value = mayApprove(dwell.peek(), now);
     clearTimeout(timer);
-    const left = wait(dwell.value, now);
-    if (left !== null && !approvable.value) timer = setTimeout(weigh, left + 1);
+    const left = wait(dwell.peek(), now);
+    if (left !== null && !approvable.peek()) timer = setTimeout(weigh, left + 1);
   };
   for (const name of ["focus", "blur", "pageshow", "pagehide"]) addEventListener(name, weigh);
   document.addEventListener("visibilitychange", weigh);

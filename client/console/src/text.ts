@@ -240,7 +240,7 @@ export const text = {
     ],
     revoked: (site: string) => `${site} can no longer reach you`,
     renew: "Renew keys",
-    renewNamed: (site: string) => `Renew the keys of ${site}`,
+    renewNamed: (site: string) => `Renew keys of ${site}`,
     renewBody: "A device that you removed knew these keys. With them and with access to the server, its owner could read what this site sends.",
     renewTitle: (site: string) => `New keys for ${site}`,
     renewLead: "This makes a second permission with new keys. Give the new subscription to the site, or let it ask again, and then revoke the old one.",
