@@ -140,6 +140,7 @@ export const text = {
     testWaiting: "Posted. Waiting for it to come back…",
     testArrived: (ms: number) => `It arrived after ${ms} ms, opened with a key that only your devices have.`,
     testAgain: "Send another",
+    testRefused: (status: number) => `The server did not take it (${status}). Try again in a while.`,
     testMissing: "The server took it, but it has not come back. Check that this page is connected, then try again.",
     finish: "Go to the inbox",
     skip: "Skip the guide",
