@@ -51,11 +51,17 @@ export class IndexedDbStore implements Store {
     if (changes.length === 0) return Promise.resolve();
     const names = [...new Set(changes.map(({ table }) => table))];
     const transaction = this.#database.transaction(names, "readwrite", { durability: "strict" });
-    for (const change of changes) {
-      const rows = transaction.objectStore(change.table);
-      if ("put" in change) rows.put(change.value, change.put);
-      else if ("remove" in change) rows.delete(change.remove);
-      else rows.clear();
+    try {
+      for (const change of changes) {
+        const rows = transaction.objectStore(change.table);
+        if ("put" in change) rows.put(change.value, change.put);
+        else if ("remove" in change) rows.delete(change.remove);
+        else rows.clear();
+      }
+    } catch (error) {
+      // What cannot be cloned throws here, and the changes before it would be kept.
+      transaction.abort();
+      return Promise.reject(error as Error);
     }
     return new Promise((resolve, reject) => {
       transaction.oncomplete = () => {
