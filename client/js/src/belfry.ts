@@ -292,10 +292,10 @@ export class Belfry extends Emitter<BelfryEvents> {
       // While this device can still write: the others get a new key, and this one is not trusted any more.
       const others = this.#keyring.info?.devices.some(({ current }) => !current) === true || this.#keyring.info?.recovery === true;
       if (others) await this.#devices.distrust(record.device.id);
-      await this.#stopLine();
+      await this.#stopEverywhere();
       await api.removeDevice(record.device.id, fresh);
     }
-    await this.#stopLine();
+    await this.#stopEverywhere();
     this.#dropFresh();
     if (record?.token) await api.signOut(record.token).catch(() => undefined);
     if (options.forget === true) await this.#wipe();
@@ -331,7 +331,7 @@ export class Belfry extends Emitter<BelfryEvents> {
   async eraseAccount(): Promise<void> {
     await this.#core.api.eraseAccount(this.#freshToken());
     this.#fresh = null;
-    await this.#stopLine();
+    await this.#stopEverywhere();
     await this.#wipe();
     await this.#signedOut(null);
   }
@@ -451,14 +451,14 @@ export class Belfry extends Emitter<BelfryEvents> {
 
   async #expired(): Promise<void> {
     if (this.#state.name === "signed-out" || this.#closed) return;
-    await this.#stopLine();
+    await this.#stopEverywhere();
     await this.#core.changeRecord({ token: null });
     await this.#signedOut("expired");
   }
 
   async #removed(): Promise<void> {
     if (this.#state.name === "signed-out") return;
-    await this.#stopLine();
+    await this.#stopEverywhere();
     await this.#core.changeRecord({ token: null, removed: true });
     await this.#signedOut("removed");
   }
@@ -530,8 +530,13 @@ export class Belfry extends Emitter<BelfryEvents> {
     const line = this.#line;
     this.#line = null;
     this.#inbox.send = null;
-    if (line !== null) await line.stop();
-    else if (!this.#core.tabs.leading) this.#core.tabs.note("stop");
+    await line?.stop();
+  }
+
+  /** Whichever tab has the connection. */
+  async #stopEverywhere(): Promise<void> {
+    if (!this.leading) this.#core.tabs.note("stop");
+    await this.#stopLine();
   }
 
   readonly #hurry = (): void => {
