@@ -73,7 +73,12 @@ export class InboxRoom {
     this.#isMuted = isMuted;
   }
 
-  async load(): Promise<void> {
+  /** Between two messages, lest one that is stored meanwhile is forgotten. */
+  load(): Promise<void> {
+    return this.#serially(() => this.#load());
+  }
+
+  async #load(): Promise<void> {
     const { store } = this.#core;
     const [messages, used, outbox, dismissed] = await Promise.all([store.all("messages"), store.all("replay"), store.all("outbox"), store.all("seen")]);
     const newest = dismissed.sort((one, other) => Number(other.value) - Number(one.value));
@@ -240,7 +245,7 @@ export class InboxRoom {
   keyringChanged(): Promise<void> {
     return this.#serially(async () => {
       const gone = [...this.#messages.values()].filter(({ envelope }) => this.#keyring.permission(envelope.permission)?.removed === true);
-      if (gone.length > 0) await this.#remove(gone.map(({ envelope }) => envelope.id));
+      await this.#remove(gone.map(({ envelope }) => envelope.id));
       for (const kept of [...this.#messages.values()].filter(({ waiting }) => waiting).sort(byAge).reverse()) {
         const opened = await openEnvelope(kept.envelope, this.#keyring.permission(kept.envelope.permission));
         if (!("refused" in opened)) {
@@ -300,29 +305,29 @@ export class InboxRoom {
       if (kept === undefined) await this.#take(item.envelope, { live: false, seen: item.seen });
       else if (item.seen && !kept.seen) seen.push(item.envelope.id);
     }
-    await this.heardSeen(seen);
+    await this.#mark("seen", seen, false);
   }
 
   // Seen, dismissed, withdrawn
 
   /** This user saw them, here. */
   async mark(kind: "seen" | "dismissed", ids: string[]): Promise<void> {
-    await this.#markHere(kind, ids, true);
+    await this.#serially(() => this.#mark(kind, ids, true));
     this.#core.tabs.note("outbox");
     this.flush();
   }
 
   /** Another device saw them. */
   heardSeen(ids: string[]): Promise<void> {
-    return this.#markHere("seen", ids, false);
+    return this.#serially(() => this.#mark("seen", ids, false));
   }
 
   /** Another device dismissed them. Those that are not here yet are remembered for when they come. */
   heardDismissed(ids: string[]): Promise<void> {
-    return this.#markHere("dismissed", ids, false);
+    return this.#serially(() => this.#mark("dismissed", ids, false));
   }
 
-  async #markHere(kind: "seen" | "dismissed", ids: string[], send: boolean): Promise<void> {
+  async #mark(kind: "seen" | "dismissed", ids: string[], send: boolean): Promise<void> {
     const changes: Change[] = [];
     const changed: string[] = [];
     for (const id of new Set(ids)) {
@@ -351,17 +356,18 @@ export class InboxRoom {
   }
 
   /** Taken back by the site. */
-  async withdraw(ids: string[]): Promise<void> {
-    const here = ids.filter((id) => this.#messages.has(id));
-    if (here.length > 0) await this.#remove(here);
+  withdraw(ids: string[]): Promise<void> {
+    return this.#serially(() => this.#remove(ids));
   }
 
   /** What came of a permission that is revoked. */
   withdrawPermission(permission: string): Promise<void> {
-    return this.withdraw([...this.#messages.values()].filter(({ envelope }) => envelope.permission === permission).map(({ envelope }) => envelope.id));
+    return this.#serially(() => this.#remove([...this.#messages.values()].filter(({ envelope }) => envelope.permission === permission).map(({ envelope }) => envelope.id)));
   }
 
-  async #remove(ids: string[]): Promise<void> {
+  async #remove(some: string[]): Promise<void> {
+    const ids = some.filter((id) => this.#messages.has(id));
+    if (ids.length === 0) return;
     await this.#core.store.write(ids.map((id): Change => ({ table: "messages", remove: id })));
     for (const id of ids) this.#forget(id);
     this.#core.tabs.note("messages", ids);
@@ -428,12 +434,14 @@ export class InboxRoom {
   // Other tabs
 
   /** Another tab changed them: reads them again. */
-  async heardMessages(ids: string[]): Promise<void> {
-    for (const id of ids) {
-      const kept = (await this.#core.store.get("messages", id)) as KeptMessage | undefined;
-      if (kept === undefined) this.#forget(id);
-      else this.#messages.set(id, kept);
-    }
+  heardMessages(ids: string[]): Promise<void> {
+    return this.#serially(async () => {
+      for (const id of ids) {
+        const kept = (await this.#core.store.get("messages", id)) as KeptMessage | undefined;
+        if (kept === undefined) this.#forget(id);
+        else this.#messages.set(id, kept);
+      }
+    });
   }
 
   #serially<T>(work: () => Promise<T>): Promise<T> {
