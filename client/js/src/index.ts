@@ -3,9 +3,9 @@
  *
  * @packageDocumentation
  */
-export {
-  Belfry, type BelfryOptions, type Devices, type Inbox, type InboxQuery, type Keyring, type Linking, type Permissions, type Platform, type Recovery,
-} from "./belfry.ts";
+export { Belfry } from "./belfry.ts";
+export type { BelfryOptions, Devices, Inbox, Keyring, Linking, Permissions, Platform, Recovery } from "./faces.ts";
+export type { InboxQuery } from "./session/inbox.ts";
 export { sealAes128gcm } from "./body/aes128gcm.ts";
 export { sealCryptoBox } from "./body/crypto-box.ts";
 export { BelfryError, type Problem } from "./error.ts";

@@ -36,7 +36,7 @@ export interface Providers {
 export interface Account {
   userId: string;
   username: string;
-  /** Seconds an away device waits for an active one; `null` is the server's default, absent if the server has no such setting. */
+  /** The seconds in force that active devices have notifications of urgency `normal` to themselves; absent if the server has no such setting. */
   awayGrace?: number | null;
 }
 

@@ -1,21 +1,23 @@
 /** A server that was taken over: each of its lies is noticed, nothing is uploaded for it, and nothing of it is shown. */
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
-import { sealAes128gcm, sealCryptoBox, type Belfry } from "../src/index.ts";
+import { MemoryStore, sealAes128gcm, sealCryptoBox, type Belfry } from "../src/index.ts";
 import { base64url, randomBytes, utf8, type Bytes } from "../src/crypto/bytes.ts";
 import { x25519Public } from "../src/crypto/box.ts";
 import { DeviceKey, fingerprintOf } from "../src/crypto/device-key.ts";
 import { sealKeyring, sealWrap, type KeyringContents } from "../src/keyring/format.ts";
 import { linkKeys, sealLinkMessage, readLinkCode, type LinkRequestPayload } from "../src/keyring/link.ts";
-import { sealRecoveryWrap } from "../src/keyring/recovery.ts";
+import { readPhrase, sealRecoveryWrap } from "../src/keyring/recovery.ts";
 import { key, titles, World } from "./world.ts";
 
 let world: World;
+let store: MemoryStore;
 let belfry: Belfry;
 
 beforeEach(async () => {
   world = new World();
-  belfry = await world.ready("laptop");
+  store = new MemoryStore();
+  belfry = await world.ready("laptop", store);
 });
 
 afterEach(() => world.close());
@@ -114,6 +116,16 @@ test("a device key that is swapped in the server's list is noticed, and linking 
   assert.deepEqual([seen?.keyMismatch, seen?.trusted, seen?.fingerprint], [true, false, phone.keyring.fingerprint()]);
 });
 
+test("a server that lists this device with another key does not make it forget what it has", async () => {
+  await belfry.signOut();
+  world.server.devices[0]!.public_key = base64url((await DeviceKey.make(false)).publicKey);
+  await assert.rejects(belfry.signIn({ username: "ada", password: world.server.password }), { code: "server-lied" });
+  assert.equal(belfry.state.name, "signed-out");
+  world.server.devices[0]!.public_key = base64url(((await store.get("device", "self")) as { device: { key: { publicKey: Uint8Array } } }).device.key.publicKey);
+  await belfry.signIn({ username: "ada", password: world.server.password });
+  assert.equal(belfry.state.name, "ready");
+});
+
 test("a request of the server's in the place of the new device's is noticed", async () => {
   const phone = await world.signedIn("phone");
   const offer = await phone.linking.offer();
@@ -188,9 +200,6 @@ test("a wrap for the phrase that the server made is noticed, and so is an old ke
   const phone = await world.signedIn("phone");
 
   const evil = await ownKeyring(1, 9);
-  const recoveryKey = belfry.keyring.info && (await DeviceKey.make(false));
-  assert.ok(recoveryKey);
-  const { readPhrase } = await import("../src/keyring/recovery.ts");
   const publicKey = readPhrase(words)!.key.publicKey;
   world.server.wraps.set("recovery", await sealRecoveryWrap({ user: world.server.user, epoch: 1, generation: 9, key: base64url(evil.keyringKey) }, evil.device, publicKey, randomBytes(32)));
   serve(evil.sealed);
@@ -267,9 +276,8 @@ test("an old ciphertext under a new id is not shown", async () => {
 });
 
 test("what was used is remembered when the device opens again", async () => {
-  const { MemoryStore } = await import("../src/index.ts");
-  const store = new MemoryStore();
-  const phone = await world.signedIn("phone", store);
+  const kept = new MemoryStore();
+  const phone = await world.signedIn("phone", kept);
   await world.link(belfry, phone);
   const subscription = await belfry.permissions.approve("https://news.example");
   await phone.keyring.refresh();
@@ -277,7 +285,7 @@ test("what was used is remembered when the device opens again", async () => {
   const item = world.server.log.find((one) => one.id === id)!;
   assert.deepEqual(await titles(phone), ["Sale"]);
   await phone.close();
-  const again = await world.device("phone", store);
+  const again = await world.device("phone", kept);
   await again.next("connection", (connection) => connection === "online");
   const told = again.next("unopened");
   await world.server.notify({ permission: item.permission, site: "https://news.example", encoding: "aes128gcm", body: key(item["body"] as string) });
