@@ -69,7 +69,8 @@ fn routes<C: RustEmbed, S: RustEmbed>(public_url: &str) -> Router {
             pages.push(path);
         }
     }
-    for file in S::iter().filter(|file| !is_hidden(file)) {
+    // Beside the scripts lie the types that they are written with.
+    for file in S::iter().filter(|file| file.ends_with("js")) {
         if let Some(embedded) = S::get(&file) {
             let path = format!("/sdk/{file}");
             router = router.route(&path, served(&file, embedded, script_headers()));
