@@ -13,6 +13,7 @@ mod away;
 mod behind_nginx;
 mod created_means_synced;
 mod data_is_private;
+mod devices_share_keys;
 mod encryption_as_documented;
 mod every_error_is_a_problem;
 mod floods_leave_room_for_others;

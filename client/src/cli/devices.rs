@@ -198,7 +198,8 @@ async fn remove(globals: &Globals, device: DeviceId, yes: bool) -> anyhow::Resul
     terminal::note(&format!("{name} is removed."));
     if known.is_some() && renew > 0 {
         terminal::note(&format!(
-            "It knew the keys of {renew} permissions: approve those sites again and revoke the old permissions when you can (belfry permissions marks them)."
+            "It knew the keys of {}: approve those sites again and revoke the old permissions when you can (belfry permissions marks them).",
+            terminal::permissions(renew)
         ));
     }
     if known.is_some() && recovery {

@@ -144,7 +144,10 @@ fn show(globals: &Globals) -> anyhow::Result<()> {
         }
     }
     if renew > 0 {
-        lines.push(format!("renew        {renew} permissions whose keys a removed device knew; approve those sites again"));
+        lines.push(format!(
+            "renew        {} whose keys a removed device knew; approve those sites again",
+            terminal::permissions(renew)
+        ));
     }
     Ok(terminal::print(&lines.join("\n"))?)
 }

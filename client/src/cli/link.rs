@@ -141,7 +141,8 @@ fn say_linked(keys: &Keys, globals: &Globals) -> anyhow::Result<()> {
         return Ok(terminal::print(&terminal::json(&shown))?);
     }
     terminal::note(&format!(
-        "Linked: this device has the keys of {permissions} permissions."
+        "Linked: this device has the keys of {}.",
+        terminal::permissions(permissions)
     ));
     Ok(())
 }

@@ -56,7 +56,10 @@ impl Permissions {
         let server = globals.signed_in()?;
         match self.action.unwrap_or(Action::List) {
             Action::List => {
-                let kept = globals.key_file()?.permissions()?;
+                let keys = globals.keyring()?;
+                // Best effort: what this device does not know is marked, whatever the reason.
+                let _ = keys.sync().await;
+                let kept = keys.file().permissions()?;
                 for info in server.permissions().await.map_err(signed_out)? {
                     let kept = kept.get(&info.permission_id);
                     terminal::print(&shown(info, kept, globals.json))?;

@@ -68,7 +68,8 @@ impl Recover {
             return Ok(terminal::print(&terminal::json(&shown))?);
         }
         terminal::note(&format!(
-            "Recovered: this device has the keys of {permissions} permissions. Remove the devices that you no longer have with belfry devices remove."
+            "Recovered: this device has the keys of {}. Remove the devices that you no longer have with belfry devices remove.",
+            terminal::permissions(permissions)
         ));
         Ok(())
     }

@@ -110,6 +110,14 @@ pub(super) fn print(text: &str) -> std::io::Result<()> {
     stdout.flush()
 }
 
+/// How many permissions, in words that fit.
+pub(super) fn permissions(count: usize) -> String {
+    match count {
+        1 => "1 permission".to_owned(),
+        count => format!("{count} permissions"),
+    }
+}
+
 /// Asks the person, who has to say yes.
 ///
 /// # Errors
