@@ -89,9 +89,7 @@ impl Machine {
     }
 
     fn listening(&self, count: &str) -> Running {
-        let mut running = self.start(&["listen", "--json", "--count", count]);
-        running.hears("connected");
-        running
+        self.start(&["listen", "--json", "--count", count])
     }
 
     fn state(&self) -> StateDir {

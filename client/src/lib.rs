@@ -1,9 +1,9 @@
 //! The Rust SDK of Belfry, and the CLI commands over it.
 //!
-//! Two sides use it. A *user's program* signs in ([`server`]), makes a device, approves sites
-//! ([`keys`], [`state`]) and listens ([`listen`]). A *site* encrypts and posts ([`send`],
-//! [`vapid`]) and needs nothing else of this crate. Message keys are made, kept and used here and
-//! never go to the server.
+//! Two sides use it. A *user's program* signs in ([`server`]), makes a device, shares keys with the
+//! user's other devices ([`keyring`], [`sync`], [`linking`], [`recovery`]), approves sites ([`keys`],
+//! [`state`]) and listens ([`listen`]). A *site* encrypts and posts ([`send`], [`vapid`]) and needs
+//! nothing else of this crate. Keys are made, kept and used here and never go to the server.
 
 pub mod cli;
 pub mod keyring;

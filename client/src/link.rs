@@ -1,5 +1,5 @@
 //! Linking a device: the code, the keys that both sides make of it, and the two messages.
-//! `docs/keys.md` has the bytes.
+//! `docs/keys.md` has the bytes; [`linking`](crate::linking) carries them.
 //!
 //! The secret in the code never goes to the server, so what opens under it is from the other side.
 

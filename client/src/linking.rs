@@ -38,6 +38,8 @@ pub struct Meeting {
     says: String,
     /// What this side wants to be found there, until the server has it.
     unsaid: Option<Vec<u8>>,
+    /// Heard while something else was waited for; only the newest is there still.
+    early: Option<Vec<u8>>,
     subscribed: bool,
     backoff: Backoff,
 }
@@ -71,9 +73,23 @@ impl Meeting {
             hears,
             says,
             unsaid: None,
+            early: None,
             subscribed: false,
             backoff: Backoff::new(),
         })
+    }
+
+    /// Connects, if that is not so yet. May be dropped while it waits.
+    ///
+    /// # Errors
+    /// Only what connecting again cannot mend.
+    pub async fn connect(&mut self) -> Result<(), ListenError> {
+        while !self.subscribed {
+            if let Some(heard) = self.step().await? {
+                self.early = Some(heard);
+            }
+        }
+        Ok(())
     }
 
     /// Leaves a message for the other side, retained; done when the server has it. An empty one takes
@@ -87,7 +103,9 @@ impl Meeting {
             self.publish()?;
         }
         while self.unsaid.is_some() {
-            self.step().await?;
+            if let Some(heard) = self.step().await? {
+                self.early = Some(heard);
+            }
         }
         Ok(())
     }
@@ -99,9 +117,10 @@ impl Meeting {
     /// Only what connecting again cannot mend.
     pub async fn hear(&mut self) -> Result<Vec<u8>, ListenError> {
         loop {
-            if let Some(heard) = self.step().await? {
+            if let Some(heard) = self.early.take() {
                 return Ok(heard);
             }
+            self.early = self.step().await?;
         }
     }
 

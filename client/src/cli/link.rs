@@ -14,8 +14,11 @@ use tokio::time::timeout;
 
 /// How long a code is waited for.
 const CODE_WAIT: Duration = Duration::from_secs(LINK_SECS as u64);
-/// How long the linked device looks for what the new one left: it is there or it is not.
-const REQUEST_WAIT: Duration = Duration::from_secs(20);
+/// How long the linked device looks for what the new one left before it showed the code; and how
+/// long taking a message away may take at the end.
+const REQUEST_WAIT: Duration = Duration::from_secs(3);
+/// How long connecting and leaving a message may take.
+const CONNECT_WAIT: Duration = Duration::from_secs(30);
 /// How long the linked device waits for the new one to say that it is done.
 const DONE_WAIT: Duration = Duration::from_secs(60);
 
@@ -65,8 +68,13 @@ impl Link {
         let place = secret.keys();
         let _borrowed = globals.state()?.borrow_connection()?;
         let mut meeting = Meeting::new(&device.device, &globals.tls()?, &place, Side::NewDevice)?;
+        // Before the code is shown: it is good from the moment it can be read.
+        let sealed = place.seal_request(&request, crate::keys::random());
+        let said = timeout(CONNECT_WAIT, meeting.say(sealed)).await;
+        said.ok()
+            .context("the server's MQTT does not answer; try again")??;
         show_code(&secret, keys.server().base(), globals)?;
-        let answered = timeout(CODE_WAIT, asked(&mut meeting, &place, &request));
+        let answered = timeout(CODE_WAIT, answered(&mut meeting, &place));
         let answer = tokio::select! {
             answer = answered => match answer {
                 Ok(answer) => answer,
@@ -92,17 +100,9 @@ impl Link {
     }
 }
 
-/// Leaves the request, and waits for the answer that opens.
-async fn asked(
-    meeting: &mut Meeting,
-    place: &LinkKeys,
-    request: &Request,
-) -> anyhow::Result<Answer> {
-    meeting
-        .say(place.seal_request(request, crate::keys::random()))
-        .await?;
+/// The answer that opens. What does not is not from who has the code.
+async fn answered(meeting: &mut Meeting, place: &LinkKeys) -> anyhow::Result<Answer> {
     loop {
-        // What does not open is not from who has the code.
         if let Some(answer) = place.open_answer(&meeting.hear().await?) {
             return Ok(answer);
         }
@@ -191,6 +191,10 @@ async fn requested(
     place: &LinkKeys,
 ) -> anyhow::Result<Request> {
     let mut meeting = Meeting::new(&device.device, &globals.tls()?, place, Side::LinkedDevice)?;
+    let connected = timeout(CONNECT_WAIT, meeting.connect()).await;
+    connected
+        .ok()
+        .context("the server's MQTT does not answer; try again")??;
     let heard = timeout(REQUEST_WAIT, async {
         loop {
             let message = meeting.hear().await?;
@@ -231,7 +235,7 @@ async fn answer_it(
 ) -> anyhow::Result<bool> {
     let mut meeting = Meeting::new(&device.device, &globals.tls()?, place, Side::LinkedDevice)?;
     let sealed = place.seal_answer(answer, crate::keys::random());
-    let said = timeout(DONE_WAIT, meeting.say(sealed)).await;
+    let said = timeout(CONNECT_WAIT, meeting.say(sealed)).await;
     said.ok()
         .context("the server's MQTT does not answer; the new device has heard nothing")??;
     let done = timeout(DONE_WAIT, async {
