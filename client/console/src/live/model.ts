@@ -6,6 +6,7 @@ import { batch, signal } from "@preact/signals";
 import { Failure, type Account, type Actions, type Alarm, type Connection, type Device, type Item, type Model, type Phase, type Site } from "../model.ts";
 import type { QuietHours } from "../rules/quiet.ts";
 import { DAYS } from "../rules/sparkline.ts";
+import { text } from "../text.ts";
 import { deviceName } from "./device-name.ts";
 import { failureOf, told } from "./failure.ts";
 import { testSender } from "./test-notification.ts";
@@ -18,6 +19,8 @@ const GATHER_MS = 120;
 /** Others come and go without an event of theirs. */
 const DEVICES_EVERY_MS = 30_000;
 const OLDER_ITEMS = 50;
+const CALLED_OFFLINE_AFTER_MS = 4_000;
+const CONNECTS_WITHIN_MS = 15_000;
 
 export async function openModel(options: { connect?: boolean } = {}): Promise<Model> {
   const belfry = await Belfry.open({ server: location.origin, deviceName: deviceName(navigator.userAgent), deviceKind: "browser", connect: options.connect ?? true });
@@ -48,6 +51,7 @@ class Live implements Model {
   readonly #arrivals = new Set<(item: Item) => void>();
   readonly #gone = new Set<(ids: readonly string[]) => void>();
   readonly #gathering = new Map<string, ReturnType<typeof setTimeout>>();
+  #patience: ReturnType<typeof setTimeout> | undefined;
   #sdkDevices: readonly SdkDevice[] = [];
   #sdkPermissions: readonly Permission[] = [];
 
@@ -123,7 +127,10 @@ class Live implements Model {
 
   #connected(connection: Connection): void {
     const before = this.connection.value;
-    this.connection.value = connection;
+    clearTimeout(this.#patience);
+    if (connection !== "connecting" || before === "online") this.connection.value = connection === "offline" || navigator.onLine ? connection : "offline";
+    // It goes on trying; but who waits this long is offline, whatever it is trying.
+    if (connection === "connecting") this.#patience = setTimeout(() => (this.connection.value = "offline"), CALLED_OFFLINE_AFTER_MS);
     if (connection === "online" && before !== "online" && this.phase.value === "ready") void this.#readAll(false);
   }
 
@@ -212,6 +219,18 @@ class Live implements Model {
     this.#soon("sites", () => this.#readSites());
   }
 
+  /** Linking goes over the connection: a page that has just opened waits for it a little. */
+  async #online(): Promise<void> {
+    if (this.#belfry.connection === "online") return;
+    let late: ReturnType<typeof setTimeout> | undefined;
+    await Promise.race([
+      this.#belfry.next("connection", (connection) => connection === "online"),
+      new Promise((_, reject) => {
+        late = setTimeout(() => reject(new Failure("offline", text.failure.offline)), CONNECTS_WITHIN_MS);
+      }),
+    ]).finally(() => clearTimeout(late));
+  }
+
   #soon(what: string, read: () => Promise<void>): void {
     if (this.phase.value !== "ready" || this.#gathering.has(what)) return;
     this.#gathering.set(what, setTimeout(() => {
@@ -255,11 +274,16 @@ class Live implements Model {
       eraseAccount: () => told(() => belfry.eraseAccount()),
 
       offerLink: () => told(async () => {
+        await this.#online();
         const offer = await belfry.linking.offer();
-        return { code: offer.code, address: offer.qr, expires: offer.expires, done: told(() => offer.done), cancel: () => offer.cancel() };
+        const done = told(() => offer.done);
+        // A page that left does not hear how it ends.
+        done.catch(() => undefined);
+        return { code: offer.code, address: offer.qr, expires: offer.expires, done, cancel: () => offer.cancel() };
       }),
       recover: (phrase) => told(() => belfry.recovery.use(phrase)),
       readLinkRequest: (code) => told(async () => {
+        await this.#online();
         const request = await belfry.linking.read(code);
         return {
           name: request.name,

@@ -44,6 +44,7 @@ async function post(endpoint: string, body: Uint8Array<ArrayBuffer>): Promise<nu
       credentials: "omit",
       referrerPolicy: "no-referrer",
     });
+    await answer.text();
     return answer.status;
   } catch {
     throw new Failure("offline", text.failure.offline);

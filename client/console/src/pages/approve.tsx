@@ -31,15 +31,18 @@ export function ApproveDialog({ onClose }: { onClose: () => void }): JSX.Element
     if (key && bytesOf(key)?.length !== SITE_KEY_BYTES) return action.fail(words.siteKeyWrong, "siteKey");
     void action.run(async () => {
       made.value = await fresh(() => model.actions.approve(site, name.value.trim() || null, { siteKey: key || null }));
-      say(words.approved(siteLabel(site)));
     });
+  };
+  const done = () => {
+    onClose();
+    say(words.approved(siteLabel(typedSite(origin.value) ?? "")));
   };
   if (made.value !== null) {
     return (
-      <Dialog title={words.subscription} onClose={onClose} firm>
+      <Dialog title={words.subscription} onClose={done} firm>
         <p class="soft">{words.subscriptionLead}</p>
         <CopyBox value={made.value} label={words.copyLabel} />
-        <div class="buttons end"><Button onClick={onClose}>{text.done}</Button></div>
+        <div class="buttons end"><Button onClick={done}>{text.done}</Button></div>
       </Dialog>
     );
   }

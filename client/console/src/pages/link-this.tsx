@@ -8,7 +8,7 @@ import { Failure, type LinkOffer } from "../model.ts";
 import { phraseOf, WORDS } from "../rules/words.ts";
 import { text } from "../text.ts";
 import { Button, Fault, Field, Form, Segments, useAction } from "../ui/controls.tsx";
-import { CodeGroups, copy, QrCode } from "../ui/parts.tsx";
+import { CodeGroups, CopyButton, QrCode } from "../ui/parts.tsx";
 import { useModel } from "./context.ts";
 import { Gate } from "./gate.tsx";
 
@@ -80,7 +80,7 @@ function ByCode(): JSX.Element {
       <div>
         <p>{words.byCodeSteps}</p>
         <CodeGroups code={shown.code} label={words.code} />
-        <div class="buttons"><Button look="slim" icon="copy" onClick={() => void copy(shown.code)}>{text.copy}</Button></div>
+        <div class="buttons"><CopyButton look="slim" value={shown.code} label={words.copyCode} /></div>
         <p class="soft small" role="status">{words.waiting} {words.expires(Math.max(1, Math.ceil((shown.expires - now.value) / 60_000)))}</p>
         <Print />
       </div>

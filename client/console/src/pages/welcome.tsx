@@ -20,6 +20,7 @@ const PATIENCE_MS = 15_000;
 
 export function WelcomePage(): JSX.Element {
   const at = useSignal(0);
+  const arrived = useSignal(false);
   const words = text.welcome;
   const heading = useRef<HTMLDivElement>(null);
   const first = useRef(true);
@@ -50,8 +51,8 @@ export function WelcomePage(): JSX.Element {
         ) : null}
         {at.value === 1 ? <Notify onNext={next} /> : null}
         {at.value === 2 ? <WayBack onNext={next} /> : null}
-        {at.value === 3 ? <Test onFinish={finish} /> : null}
-        <Button look="quiet slim" onClick={finish}>{words.skip}</Button>
+        {at.value === 3 ? <Test onFinish={finish} onArrived={() => (arrived.value = true)} /> : null}
+        {arrived.value ? null : <Button look="quiet slim" onClick={finish}>{words.skip}</Button>}
       </div>
     </div>
   );
@@ -94,7 +95,7 @@ function WayBack({ onNext }: { onNext: () => void }): JSX.Element {
   );
 }
 
-function Test({ onFinish }: { onFinish: () => void }): JSX.Element {
+function Test({ onFinish, onArrived }: { onFinish: () => void; onArrived: () => void }): JSX.Element {
   const model = useModel();
   const action = useAction();
   const state = useSignal<"ready" | "waiting" | "late" | "arrived">("ready");
@@ -106,6 +107,7 @@ function Test({ onFinish }: { onFinish: () => void }): JSX.Element {
     took.value = Math.round(performance.now() - posted.current);
     posted.current = 0;
     state.value = "arrived";
+    onArrived();
   }), []);
   useEffect(() => {
     if (state.value !== "waiting") return;

@@ -2,7 +2,7 @@
 //! the focus back. One that must not be lost by a slip (a phrase shown once) is closed by its buttons alone.
 
 import type { ComponentChildren, JSX } from "preact";
-import { useEffect, useId, useRef } from "preact/hooks";
+import { useId, useLayoutEffect, useRef } from "preact/hooks";
 import { text } from "../text.ts";
 import { Button, Fault, Form, useAction } from "./controls.tsx";
 import { Points } from "./parts.tsx";
@@ -17,7 +17,8 @@ interface DialogProps {
 export function Dialog({ title, onClose, firm = false, children }: DialogProps): JSX.Element {
   const box = useRef<HTMLDialogElement>(null);
   const id = useId();
-  useEffect(() => {
+  // Before the next paint: until it is modal it cannot hold the focus, and keys would go astray.
+  useLayoutEffect(() => {
     const dialog = box.current;
     const before = document.activeElement;
     dialog?.showModal();

@@ -1,6 +1,7 @@
 //! What pages are made of besides controls: marks, empty states, notices, skeletons, pictures of
 //! codes and counts. What a site sent is put into `bdi`, so that its direction ends where it ends.
 
+import { useSignal } from "@preact/signals";
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { encodeQR } from "qr";
@@ -10,7 +11,6 @@ import { points } from "../rules/sparkline.ts";
 import { text } from "../text.ts";
 import { Button } from "./controls.tsx";
 import { Icon, type IconName } from "./icons.tsx";
-import { say } from "./toasts.tsx";
 
 const HUES = 8;
 
@@ -139,20 +139,31 @@ export function CopyBox({ value, label }: { value: string; label: string }): JSX
   return (
     <div class="stack">
       <pre class="copy-box" tabIndex={0} aria-label={text.sites.subscription}>{value}</pre>
-      <div class="buttons">
-        <Button look="primary" icon="copy" aria-label={label} onClick={() => void copy(value)}>{text.copy}</Button>
-      </div>
+      <div class="buttons"><CopyButton value={value} label={label} look="primary" /></div>
     </div>
   );
 }
 
-export async function copy(value: string): Promise<void> {
-  try {
-    await navigator.clipboard.writeText(value);
-    say(text.copied);
-  } catch {
-    // No clipboard here: the text is there to be selected.
-    const box = document.querySelector(".copy-box");
-    if (box) getSelection()?.selectAllChildren(box);
-  }
+/** Says itself that it copied: in a dialog there is nowhere else to say it. */
+export function CopyButton({ value, label, look }: { value: string; label: string; look: string }): JSX.Element {
+  const copied = useSignal(false);
+  const copy = async () => {
+    try {
+      await navigator.clipboard.writeText(value);
+      copied.value = true;
+      setTimeout(() => (copied.value = false), COPIED_STAYS_MS);
+    } catch {
+      // No clipboard here: the text is there to be selected.
+      const box = document.querySelector(".copy-box, .code-groups");
+      if (box) getSelection()?.selectAllChildren(box);
+    }
+  };
+  return (
+    <>
+      <Button look={look} icon={copied.value ? "check" : "copy"} aria-label={copied.value ? undefined : label} onClick={() => void copy()}>{copied.value ? text.copied : text.copy}</Button>
+      <span class="hidden" role="status">{copied.value ? text.copied : ""}</span>
+    </>
+  );
 }
+
+const COPIED_STAYS_MS = 2500;
