@@ -192,6 +192,26 @@ test("a new device that is given the id of a trusted one is not let in", async (
   offer.cancel();
 });
 
+test("an id that is taken between the question and the answer is not let in either", async () => {
+  const phone = await world.signedIn("phone");
+  const id = phone.state.name === "unlinked" ? phone.state.deviceId : "";
+  const offer = await phone.linking.offer();
+  const request = await belfry.linking.read(offer.code);
+  // The server gives the next device the same id, and that one is linked first.
+  world.server.lie = ({ method, path, json }) => {
+    if (method !== "POST" || path !== "/v1/devices") return undefined;
+    world.server.devices = world.server.devices.filter(({ device_id }) => device_id !== id);
+    world.server.devices.push({ device_id: id, name: "tablet", kind: "browser", public_key: String(json["public_key"]), created: new Date().toISOString(), password: "tablet's" });
+    return Response.json({ device_id: id, mqtt: { password: "tablet's" } }, { status: 201 });
+  };
+  const tablet = await world.signedIn("tablet");
+  await world.link(belfry, tablet);
+  const wrap = world.server.wraps.get(id);
+  await nothingUploaded(() => assert.rejects(request.confirm(), { code: "server-lied" }));
+  assert.deepEqual(world.server.wraps.get(id), wrap);
+  offer.cancel();
+});
+
 test("a wrap for the phrase that the server made is noticed, and so is an old keyring", async () => {
   const words = await belfry.recovery.make();
   const old = world.server.keyring!;
@@ -271,8 +291,12 @@ test("an old ciphertext under a new id is not shown", async () => {
   const item = world.server.log.find((one) => one.id === id)!;
   await notShown("replayed", () => world.server.notify({ permission: item.permission, site: "https://news.example", encoding: "aes128gcm", body: key(item["body"] as string) }));
   // The same one again is what a server does that does not know whether it was acknowledged.
+  await belfry.inbox.markSeen([id]);
+  let again = 0;
+  belfry.on("notification", () => again++);
   await world.server.publish(`u/${world.server.user}/n/${item.permission}`, JSON.stringify(item));
-  assert.deepEqual(await titles(belfry), ["Sale"]);
+  assert.deepEqual((await belfry.inbox.list()).map(({ content, seen }) => [content.title, seen]), [["Sale", true]]);
+  assert.equal(again, 0);
 });
 
 test("what was used is remembered when the device opens again", async () => {

@@ -69,6 +69,20 @@ test("two devices that approve at the same time lose nothing", async () => {
   }
 });
 
+test("a change that another device was faster than is put again, on top of that one's", async () => {
+  const tablet = await linked("tablet");
+  let first = true;
+  world.server.lie = ({ method, path }) => {
+    if (!first || method !== "PUT" || path !== "/v1/keyring") return undefined;
+    first = false;
+    return Response.json({ type: "changed" }, { status: 412 });
+  };
+  await belfry.permissions.approve("https://a.example");
+  assert.equal(first, false);
+  await tablet.keyring.refresh();
+  assert.deepEqual((await tablet.permissions.list()).map(({ site, known }) => [site, known]), [["https://a.example", true]]);
+});
+
 test("a device that is removed knows no later key, and every permission asks to be renewed", async () => {
   const [tablet, phone] = [await linked("tablet"), await linked("phone")];
   const words = await belfry.recovery.make();

@@ -33,7 +33,7 @@ export async function deflate(bytes: Bytes): Promise<Bytes> {
   return compressed;
 }
 
-/** `null` if it is not whole DEFLATE and nothing else, or comes to more than `bytesMax`. */
+/** `null` if it is not whole DEFLATE, or comes to more than `bytesMax`. */
 export function inflate(bytes: Bytes, bytesMax: number): Promise<Bytes | null> {
   return through(bytes, new DecompressionStream("deflate-raw"), bytesMax);
 }
