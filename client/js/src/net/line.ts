@@ -5,6 +5,9 @@ import { afterEnding, DialFailed, type Dial, type DialOptions, type Ending, type
 /** A connection that held this long was a good one: the next pause begins short again. */
 const STEADY_MS = 30_000;
 
+/** As long as a connection that is being made is waited for: a page offers a link as soon as it is drawn. */
+const OPENING_MS = 10_000;
+
 /** What the line tells. */
 export interface LineEvents {
   onConnection(connection: Connection): void;
@@ -38,6 +41,8 @@ export class Line {
   #attempt = 0;
   #stopped = true;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Called when the connection is there, or will not be. */
+  readonly #waiting = new Set<() => void>();
   /** Filters of the moment, such as of linking, with how many ask for each. */
   readonly #extra = new Map<string, number>();
 
@@ -67,6 +72,7 @@ export class Line {
     this.#timer = undefined;
     const wire = this.#wire;
     this.#wire = null;
+    this.#tellWaiting();
     this.#options.events.onConnection("offline");
     await wire?.end().catch(() => undefined);
   }
@@ -75,16 +81,16 @@ export class Line {
     return this.#wire !== null;
   }
 
-  /** Rejects without a connection. */
+  /** Waits a little for a connection that is being made; rejects without one. */
   async publish(topic: string, payload: string | Uint8Array, options?: PublishOptions): Promise<void> {
-    await this.#open().publish(topic, payload, options);
+    await (this.#wire ?? (await this.#opened())).publish(topic, payload, options);
   }
 
   /** Held until {@link unsubscribe}, across connections. */
   async subscribe(filter: string): Promise<void> {
     const askers = this.#extra.get(filter) ?? 0;
     this.#extra.set(filter, askers + 1);
-    await this.#open().subscribe([{ filter, qos: 1, noLocal: true }]);
+    await (this.#wire ?? (await this.#opened())).subscribe([{ filter, qos: 1, noLocal: true }]);
   }
 
   async unsubscribe(filter: string): Promise<void> {
@@ -97,9 +103,24 @@ export class Line {
     await this.#wire?.unsubscribe([filter]).catch(() => undefined);
   }
 
-  #open(): Wire {
+  async #opened(): Promise<Wire> {
+    if (!this.#stopped) {
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      let opened: (() => void) | undefined;
+      await new Promise<void>((resolve) => {
+        opened = resolve;
+        this.#waiting.add(resolve);
+        timer = setTimeout(resolve, OPENING_MS);
+      });
+      clearTimeout(timer);
+      this.#waiting.delete(opened!);
+    }
     if (this.#wire === null) throw new DialFailed({ why: "lost", code: null });
     return this.#wire;
+  }
+
+  #tellWaiting(): void {
+    for (const resolve of this.#waiting) resolve();
   }
 
   async #connect(): Promise<void> {
@@ -143,6 +164,7 @@ export class Line {
     }
     if (this.#stopped) return;
     this.#wire = wire;
+    this.#tellWaiting();
     events.onConnection("online");
     // Whoever reads again what may have been missed meets failures of its own; they do not end the connection.
     void events.onOpen(resumed).catch(() => undefined);
@@ -154,6 +176,7 @@ export class Line {
     const next = afterEnding(ending, this.#attempt++, random());
     if ("stop" in next) {
       this.#stopped = true;
+      this.#tellWaiting();
       events.onConnection("offline");
       events.onStopped(next.stop);
       return;
