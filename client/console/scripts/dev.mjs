@@ -15,7 +15,7 @@ const port = Number(process.argv[3] ?? 8090);
 const data = await mkdtemp(join(tmpdir(), "belfry-console-"));
 const belfry = spawn(binary, ["serve", "--data-dir", data], {
   stdio: ["ignore", "pipe", "inherit"],
-  env: { ...process.env, BELFRY__HTTP__LISTEN: "127.0.0.1:0", BELFRY__MQTT__LISTEN: "127.0.0.1:0" },
+  env: { ...process.env, BELFRY__HTTP__LISTEN: "127.0.0.1:0", BELFRY__MQTT__LISTEN: "127.0.0.1:0", BELFRY__LIMITS__ACCOUNTS_PER_HOUR: "1000" },
 });
 process.on("exit", () => belfry.kill());
 process.on("SIGINT", () => process.exit());

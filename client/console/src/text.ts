@@ -50,6 +50,7 @@ export const text = {
   failure: {
     offline: "The server cannot be reached. Check your connection and try again.",
     other: "Something went wrong. Try again.",
+    wrongOldPassword: "The current password is not right.",
     wrongPassword: "The name or the password is not right.",
     anotherAccount: "This browser holds the keys of another account.",
     serverLied: "The server answered with something else than what was asked, so it was not used.",
@@ -352,6 +353,8 @@ export const text = {
     systemMissing: "This browser, or this address, has no system notifications.",
     preview: "Show what they say",
     previewHint: "Off: a system notification names the site, and nothing of the content.",
+    idle: "Notice when you leave this machine",
+    idleHint: "With it a device counts as away when its screen is locked or nobody touches it, also outside of this page.",
     presence: "Being away",
     grace: "Wait for the device in use",
     graceHint: "Devices that you are not using stay quiet this long, so that what you see on one does not ring on all.",
@@ -408,7 +411,7 @@ export const text = {
     lost: "What will not work",
     losses: {
       eavesdropping: "Your password and this page's code can be read and altered on the way.",
-      "keys-exportable": "Your keys cannot be kept so that no script can copy them, and encryption runs in slower code of our own.",
+      "keys-exportable": "Your keys cannot be locked into the browser: a script that gets in could copy them.",
       notifications: "No system notifications.",
       offline: "No inbox without a connection.",
       install: "Belfry cannot be installed.",

@@ -1,8 +1,9 @@
 //! The model over the SDK: signals that follow its events, actions that call it. Lists are read again
 //! when an event says so, at most once in a short while, and a notification is shown before that.
 
-import { Belfry, watchPresence, type Device as SdkDevice, type Message, type Permission, type State } from "@belfry/client";
-import { batch, signal } from "@preact/signals";
+import { Belfry, BelfryError, watchPresence, type Device as SdkDevice, type Message, type Permission, type State } from "@belfry/client";
+import { batch, effect, signal } from "@preact/signals";
+import { idleDetection } from "../idle.ts";
 import { Failure, type Account, type Actions, type Alarm, type Connection, type Device, type Item, type Model, type Phase, type Site } from "../model.ts";
 import type { QuietHours } from "../rules/quiet.ts";
 import { DAYS } from "../rules/sparkline.ts";
@@ -79,7 +80,12 @@ class Live implements Model {
       this.#soon("items", () => this.#readItems());
     });
     if (watches) {
-      watchPresence(belfry);
+      // The SDK looks once for Idle Detection, when it begins to watch.
+      let stop = () => undefined as void;
+      effect(() => {
+        stop();
+        if (idleDetection.value) stop = watchPresence(belfry);
+      });
       setInterval(() => {
         if (this.phase.value === "ready" && document.visibilityState === "visible" && this.connection.value === "online") void this.#quietly(() => this.#readDevices());
       }, DEVICES_EVERY_MS);
@@ -270,7 +276,13 @@ class Live implements Model {
       signIn: (username, password, replace) => told(() => belfry.signIn({ username, password, replace: replace ?? false })),
       signInAgain: (password) => told(() => belfry.confirmPassword(password)),
       signOut: (forget) => told(() => belfry.signOut({ forget })),
-      changePassword: (before, after) => told(() => belfry.changePassword(before, after)),
+      changePassword: (before, after) => told(async () => {
+        try {
+          await belfry.changePassword(before, after);
+        } catch (error) {
+          throw error instanceof BelfryError && error.code === "wrong-credentials" ? new Failure("refused", text.failure.wrongOldPassword) : error;
+        }
+      }),
       eraseAccount: () => told(() => belfry.eraseAccount()),
 
       offerLink: () => told(async () => {

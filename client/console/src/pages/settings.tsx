@@ -6,6 +6,7 @@ import { installing } from "../install.ts";
 import { prefer, preferences } from "../preferences.ts";
 import { hashOf } from "../rules/route.ts";
 import { duration } from "../rules/times.ts";
+import { idleDetection, requestIdleDetection } from "../idle.ts";
 import { permission, requestPermission } from "../system.ts";
 import { text } from "../text.ts";
 import { Button, Fault, Field, Form, Segments, Switch, useAction } from "../ui/controls.tsx";
@@ -30,6 +31,7 @@ export function SettingsPage(): JSX.Element {
         <h2 id="set-away">{words.presence}</h2>
         <Grace />
         <Quiet />
+        <Idle />
       </section>
       <section class="card padded" aria-labelledby="set-look">
         <h2 id="set-look">{words.appearance}</h2>
@@ -126,6 +128,14 @@ function Quiet(): JSX.Element {
       {action.fault ? <Fault>{action.fault.message}</Fault> : null}
     </div>
   );
+}
+
+/** Where the browser has Idle Detection, it is asked for by a click; it is taken back in the browser. */
+function Idle(): JSX.Element | null {
+  const state = idleDetection.value;
+  if (state === "missing") return null;
+  const words = text.settings;
+  return <Switch label={words.idle} hint={words.idleHint} checked={state === "granted"} disabled={state !== "prompt"} onChange={() => void requestIdleDetection()} />;
 }
 
 function Account(): JSX.Element {
