@@ -49,6 +49,7 @@ const SCENES = [
   ["signin-wrong", "signed-out", "", async (page) => { await page.type("input[name=username]", "ada"); await page.type("input[name=password]", "wrong"); await button("Sign in")(page); await page.waitForSelector(".fault"); }],
   ["signin-another", "signed-out", "", async (page) => { await page.type("input[name=username]", "eve"); await button("Sign in")(page); await page.waitForSelector(".notice"); }],
   ["signup", "signed-out", "", button("Create an account")],
+  ["insecure", "signed-out", ""], ["again", "again", "#/devices", async (page) => { await button("Remove nightly script")(page); await button("Remove")(page); await page.waitForSelector("dialog input[type=password]"); }],
   ["no-device", "no-device", ""], ["link-code", "unlinked", ""], ["link-phrase", "unlinked", "", (page) => page.click("input[value=phrase]")],
 ];
 async function next(page) {
@@ -63,7 +64,7 @@ const server = await serve({ dist, upstream: null, port: 0 });
 const address = `http://localhost:${server.address().port}`;
 const asker = createServer((_, res) => res.writeHead(200, { "Content-Type": "text/html" }).end("<!doctype html><title>A site</title><button>Ask</button>"));
 await new Promise((resolve) => asker.listen(0, "127.0.0.1", resolve));
-const browser = await launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu", `--unsafely-treat-insecure-origin-as-secure=none`] });
+const browser = await launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP belfry.test 127.0.0.1"] });
 const faults = [];
 
 async function examine(page, name, full = true) {
@@ -81,7 +82,7 @@ async function examine(page, name, full = true) {
 function watch(page, name) {
   page.on("pageerror", (error) => faults.push(`${name}: ${error.message}`));
   page.on("console", (message) => {
-    if (message.type() === "error" && !/ERR_|503|404/.test(message.text())) faults.push(`${name}: ${message.text()}`);
+    if (message.type() === "error" && !/ERR_|503|404|Cross-Origin-Opener-Policy/.test(message.text())) faults.push(`${name}: ${message.text()}`);
   });
 }
 
@@ -98,14 +99,14 @@ try {
         await page.setViewport({ width, height });
         await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: theme }, { name: "prefers-reduced-motion", value: "reduce" }]);
         await page.evaluateOnNewDocument(() => localStorage.setItem("belfry.preferences", JSON.stringify({ welcomed: true })));
-        await page.goto(`${address}/?demo=${demo}${hash}`);
+        await page.goto(`${scene === "insecure" ? address.replace("localhost", "belfry.test") : address}/?demo=${demo}${hash}`);
         await page.waitForSelector("h1");
         try {
           await act?.(page);
         } catch (error) {
           faults.push(`${name}: ${error.message}`);
         }
-        await examine(page, name, !scene.match(/approve|revoke|link-|erase|phrase|check|remove|dismissed|password|out/) || scene.startsWith("link"));
+        await examine(page, name, !scene.match(/approve|revoke|link-|erase|phrase|check|remove|dismissed|password|out|again/) || scene.startsWith("link"));
         await context.close();
       }
       for (const [scene, demo, message] of [

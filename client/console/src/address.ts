@@ -6,6 +6,8 @@ import { hashOf, linkCodeOf, routeOf, type Page, type Route } from "./rules/rout
 
 /** The code of a scanned picture, until the linking dialog took it. */
 export const scannedCode = signal<string | null>(null);
+/** The notification that was clicked outside of the page. */
+export const spotlight = signal<string | null>(null);
 export const route = signal<Route>(read());
 
 function read(): Route {

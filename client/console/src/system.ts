@@ -2,11 +2,11 @@
 //! there as text; no picture and no address of its, so nothing is fetched to show one.
 
 import { signal } from "@preact/signals";
+import { go, spotlight } from "./address.ts";
 import type { Item } from "./model.ts";
 import { preferences } from "./preferences.ts";
 import { siteLabel } from "./rules/destination.ts";
 import { manyLines, oneLine } from "./rules/hostile.ts";
-import { go } from "./address.ts";
 
 export type PermissionState = "granted" | "denied" | "default" | "missing";
 
@@ -45,7 +45,8 @@ export function startWorker(): void {
     console.warn("belfry: no service worker, so the console needs a connection to open", error);
   });
   navigator.serviceWorker.addEventListener("message", (event) => {
-    if ((event.data as { belfry?: unknown } | null)?.belfry === "show") go("inbox");
+    const said = event.data as { belfry?: unknown; tag?: unknown } | null;
+    if (said?.belfry === "show") raise(String(said.tag));
   });
 }
 
@@ -72,10 +73,16 @@ function plain(title: string, options: NotificationOptions): void {
   own.set(options.tag!, shown);
   shown.onclick = () => {
     focus();
-    go("inbox");
+    raise(options.tag!);
     shown.close();
   };
   shown.onclose = () => own.delete(options.tag!);
+}
+
+/** It was clicked: the inbox opens at it. */
+function raise(id: string): void {
+  spotlight.value = id;
+  go("inbox");
 }
 
 /** Takes away what was seen elsewhere. */

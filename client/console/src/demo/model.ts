@@ -6,7 +6,7 @@ import { Failure, type Account, type Actions, type Alarm, type Connection, type 
 import type { QuietHours } from "../rules/quiet.ts";
 
 const scene = new URLSearchParams(location.search).get("demo") ?? "full";
-const full = ["full", "error", "hostile", "offline", "alarm"].includes(scene);
+const full = ["full", "error", "hostile", "offline", "alarm", "again"].includes(scene);
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
 const start = Date.now();
@@ -81,6 +81,7 @@ export function openModel(_options: { connect?: boolean } = {}): Promise<Model> 
   const account = signal<Account | null>({ username: "ada", awayGrace: 30 });
   const quietHours = signal<QuietHours | null>(full ? { from: "22:00", to: "07:00" } : null);
   const recovery = signal<"none" | "made" | "stale">(scene === "alarm" ? "stale" : full ? "made" : "none");
+  let isFresh = false;
   const listeners = new Set<(item: Item) => void>();
   const change = (ids: readonly string[], more: Partial<Item>) => {
     items.value = (items.value ?? []).map((one) => (ids.includes(one.id) ? { ...one, ...more } : one));
@@ -98,7 +99,9 @@ export function openModel(_options: { connect?: boolean } = {}): Promise<Model> 
       if (username === "eve") throw new Failure("another-account", "");
       throw new Failure("refused", "The name or the password is not right.");
     },
-    signInAgain: () => settle(undefined),
+    signInAgain: async () => {
+      isFresh = true;
+    },
     signOut: () => settle(undefined),
     changePassword: () => settle(undefined),
     eraseAccount: () => settle(undefined),
@@ -131,6 +134,7 @@ export function openModel(_options: { connect?: boolean } = {}): Promise<Model> 
     },
     renameDevice: () => settle(undefined),
     removeDevice: async (id) => {
+      if (scene === "again" && !isFresh) throw new Failure("again", "");
       await settle(null);
       devices.value = (devices.value ?? []).filter((one) => one.id !== id);
     },

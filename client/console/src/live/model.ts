@@ -1,16 +1,16 @@
 //! The model over the SDK: signals that follow its events, actions that call it. Lists are read again
 //! when an event says so, at most once in a short while, and a notification is shown before that.
 
-import { Belfry, BelfryError, watchPresence, type Device as SdkDevice, type Message, type Permission, type State } from "@belfry/client";
+import { Belfry, watchPresence, type Device as SdkDevice, type Message, type Permission, type State } from "@belfry/client";
 import { batch, effect, signal } from "@preact/signals";
 import { idleDetection } from "../idle.ts";
 import { Failure, type Account, type Actions, type Alarm, type Connection, type Device, type Item, type Model, type Phase, type Site } from "../model.ts";
 import type { QuietHours } from "../rules/quiet.ts";
 import { DAYS } from "../rules/sparkline.ts";
 import { text } from "../text.ts";
+import { actionsOver } from "./actions.ts";
 import { deviceName } from "./device-name.ts";
-import { failureOf, told } from "./failure.ts";
-import { testSender } from "./test-notification.ts";
+import { failureOf } from "./failure.ts";
 import { alarmsOf, deviceOf, itemOf, siteOf } from "./views.ts";
 
 /** As many as a device keeps. */
@@ -52,17 +52,32 @@ class Live implements Model {
   readonly #arrivals = new Set<(item: Item) => void>();
   readonly #gone = new Set<(ids: readonly string[]) => void>();
   readonly #gathering = new Map<string, ReturnType<typeof setTimeout>>();
+  #watches = true;
   #patience: ReturnType<typeof setTimeout> | undefined;
   #sdkDevices: readonly SdkDevice[] = [];
   #sdkPermissions: readonly Permission[] = [];
 
   constructor(belfry: Belfry) {
     this.#belfry = belfry;
-    this.actions = this.#actions();
+    this.actions = actionsOver(belfry, {
+      sites: () => this.#readSites(),
+      devices: () => this.#readDevices(),
+      items: () => this.#readItems(),
+      account: () => this.#readAccount(),
+      older: () => this.#loadOlder(),
+      keyring: () => this.#readKeyring(),
+      everything: async () => {
+        await this.#readAll(false);
+        return this.trouble.value;
+      },
+      online: () => this.#online(),
+      quietly: (read) => this.#quietly(read),
+    });
   }
 
   start(watches: boolean): void {
     const belfry = this.#belfry;
+    this.#watches = watches;
     belfry.on("state", (state) => this.#enter(state));
     belfry.on("connection", (connection) => this.#connected(connection));
     belfry.on("notification", ({ message, live }) => this.#arrived(message, live));
@@ -142,6 +157,11 @@ class Live implements Model {
 
   async #readAll(first: boolean): Promise<void> {
     this.#readKeyring();
+    // The consent window shows no more than who is there and what the site has already.
+    if (!this.#watches) {
+      await Promise.all([this.#quietly(() => this.#readSites()), this.#quietly(() => this.#readAccount())]);
+      return;
+    }
     await this.#quietly(() => this.#readItems());
     await this.#quietly(() => this.#readSites());
     await Promise.all([this.#quietly(() => this.#readDevices()), this.#quietly(() => this.#readAccount())]);
@@ -166,7 +186,14 @@ class Live implements Model {
   }
 
   async #readDevices(): Promise<void> {
-    const devices = await this.#belfry.devices.list();
+    let devices: readonly SdkDevice[];
+    try {
+      devices = await this.#belfry.devices.list();
+    } catch (error) {
+      // Nothing is kept of them: the page says so instead of waiting.
+      this.devices.value ??= [];
+      throw error;
+    }
     this.#sdkDevices = devices;
     this.devices.value = devices.map(deviceOf).sort((a, b) => Number(b.self) - Number(a.self) || Number(b.online) - Number(a.online) || (b.lastSeen ?? 0) - (a.lastSeen ?? 0));
     await this.#readAlarms();
@@ -255,103 +282,5 @@ class Live implements Model {
       // Being offline has a banner of its own.
       if (this.connection.value === "online" || failure.kind !== "offline") this.trouble.value = failure.message;
     }
-  }
-
-  #actions(): Actions {
-    const belfry = this.#belfry;
-    const then = async (work: Promise<unknown>, ...reads: (() => Promise<void>)[]) => {
-      await work;
-      for (const read of reads) await this.#quietly(read);
-    };
-    const sites = () => this.#readSites();
-    const devices = () => this.#readDevices();
-    const test = testSender(belfry);
-    const json = (subscription: unknown) => JSON.stringify(subscription, null, 2);
-    return {
-      signInOffer: () => told(async () => {
-        const { registration, oidc } = await belfry.providers();
-        return { open: registration, oidc };
-      }),
-      signUp: (username, password, invite) => told(() => belfry.signUp({ username, password, ...(invite ? { invite } : {}) })),
-      signIn: (username, password, replace) => told(() => belfry.signIn({ username, password, replace: replace ?? false })),
-      signInAgain: (password) => told(() => belfry.confirmPassword(password)),
-      signOut: (forget) => told(() => belfry.signOut({ forget })),
-      changePassword: (before, after) => told(async () => {
-        try {
-          await belfry.changePassword(before, after);
-        } catch (error) {
-          throw error instanceof BelfryError && error.code === "wrong-credentials" ? new Failure("refused", text.failure.wrongOldPassword) : error;
-        }
-      }),
-      eraseAccount: () => told(() => belfry.eraseAccount()),
-
-      offerLink: () => told(async () => {
-        await this.#online();
-        const offer = await belfry.linking.offer();
-        const done = told(() => offer.done);
-        // A page that left does not hear how it ends.
-        done.catch(() => undefined);
-        return { code: offer.code, address: offer.qr, expires: offer.expires, done, cancel: () => offer.cancel() };
-      }),
-      recover: (phrase) => told(() => belfry.recovery.use(phrase)),
-      readLinkRequest: (code) => told(async () => {
-        await this.#online();
-        const request = await belfry.linking.read(code);
-        return {
-          name: request.name,
-          kind: request.kind,
-          fingerprint: request.fingerprint,
-          approve: () => told(() => then(request.confirm(), devices)),
-          decline: () => told(() => request.decline()),
-        };
-      }),
-
-      refresh: () => told(async () => {
-        await this.#readAccount();
-        await this.#readAll(false);
-        if (this.trouble.value) throw new Failure("other", this.trouble.value);
-      }),
-      markSeen: (ids) => told(() => belfry.inbox.markSeen([...ids])),
-      dismiss: (ids) => told(() => belfry.inbox.dismiss([...ids])),
-      loadOlder: () => told(() => this.#loadOlder()),
-
-      approve: (site, name, keys = {}) => told(async () => {
-        const { applicationServerKey, siteKey } = keys;
-        const made = await belfry.permissions.approve(site, {
-          ...(name ? { name } : {}),
-          ...(applicationServerKey ? { applicationServerKey } : {}),
-          ...(siteKey ? { siteKey } : {}),
-        });
-        void this.#quietly(sites);
-        return json(made);
-      }),
-      renew: (permission) => told(async () => {
-        const made = await belfry.permissions.renew(permission);
-        await this.#quietly(sites);
-        return json(made);
-      }),
-      setMuted: (permission, muted) => told(() => then(muted ? belfry.permissions.mute(permission) : belfry.permissions.allow(permission), sites)),
-      renameSite: (permission, name) => told(() => then(belfry.permissions.rename(permission, name), sites)),
-      revoke: (permission) => told(() => then(belfry.permissions.revoke(permission), sites, () => this.#readItems())),
-      sendTest: (title, body, onPost) => told(() => test(title, body, onPost)),
-
-      renameDevice: (id, name) => told(() => then(belfry.devices.rename(id, name), devices)),
-      removeDevice: (id) => told(() => then(belfry.devices.remove(id), devices, sites)),
-
-      makeRecoveryPhrase: () => told(() => belfry.recovery.make()),
-      checkKeyring: () => told(async () => {
-        await belfry.keyring.refresh();
-        this.#readKeyring();
-        await this.#readDevices();
-      }),
-      setQuietHours: (hours) => told(async () => {
-        await belfry.keyring.setSetting("quietHours", hours);
-        this.#readKeyring();
-      }),
-      setAwayGrace: (seconds) => told(async () => {
-        await belfry.setAwayGrace(seconds);
-        await this.#readAccount();
-      }),
-    };
   }
 }

@@ -1,6 +1,6 @@
 //! What arrived: grouped by site, live, from this device's own copy. An item is seen when it was on
-//! screen for a moment while the page had the attention; it leaves the inbox when it is dismissed or
-//! opened, on every device.
+//! screen for a moment while the page had the attention; it leaves the inbox when it is dismissed, on
+//! every device.
 
 import { useComputed, useSignal } from "@preact/signals";
 import type { JSX } from "preact";
@@ -57,7 +57,7 @@ export function InboxPage(): JSX.Element {
       {model.trouble.value ? <Trouble /> : null}
       {model.items.value === null ? <SkeletonRows rows={4} /> : null}
       {model.items.value !== null && shown.value.length === 0 ? <Nothing shelf={shelf.value} query={query.value} onClear={() => (query.value = "")} /> : null}
-      {shown.value.map((group) => <GroupCard key={group.site} group={group} shelf={shelf.value} muted={muted.value} searching={query.value !== ""} onDismiss={dismiss} />)}
+      {shown.value.map((group) => <GroupCard key={group.site} group={group} shelf={shelf.value} muted={muted.value} searching={query.value !== ""} marks={!unseenOnly.value} onDismiss={dismiss} />)}
       {model.items.value !== null ? <Older /> : null}
       {model.unopened.value > 0 ? <p class="soft small center">{words.unopened(model.unopened.value)} <a href={hashOf("keys")}>{text.nav.keys}</a></p> : null}
     </div>
@@ -69,10 +69,12 @@ interface GroupCardProps {
   shelf: Shelf;
   muted: ReadonlySet<string>;
   searching: boolean;
+  /** What is looked at becomes seen; not where only the unseen are listed, or they would vanish under the eyes. */
+  marks: boolean;
   onDismiss: (ids: readonly string[]) => void;
 }
 
-function GroupCard({ group, shelf, muted, searching, onDismiss }: GroupCardProps): JSX.Element {
+function GroupCard({ group, shelf, muted, searching, marks, onDismiss }: GroupCardProps): JSX.Element {
   const all = useSignal(false);
   const id = `site-${group.site}`;
   const words = text.inbox;
@@ -89,7 +91,7 @@ function GroupCard({ group, shelf, muted, searching, onDismiss }: GroupCardProps
         ) : null}
       </header>
       <ul>
-        {items.map((item) => <ItemRow key={item.id} item={item} muted={muted.has(item.permission)} onDismiss={shelf === "inbox" ? onDismiss : null} />)}
+        {items.map((item) => <ItemRow key={item.id} item={item} muted={muted.has(item.permission)} marks={marks} onDismiss={shelf === "inbox" ? onDismiss : null} />)}
       </ul>
       {rest > 0 ? <Button look="quiet group-more" onClick={() => (all.value = true)}>{words.moreOf(rest)}</Button> : null}
       {all.value && !searching ? <Button look="quiet group-more" onClick={() => (all.value = false)}>{words.fewer}</Button> : null}

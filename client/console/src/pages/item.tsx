@@ -3,6 +3,7 @@
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
+import { spotlight } from "../address.ts";
 import type { Item } from "../model.ts";
 import { now } from "../now.ts";
 import { destination, picture, siteLabel } from "../rules/destination.ts";
@@ -21,14 +22,19 @@ const LONG_CHARS = 160;
 interface ItemRowProps {
   item: Item;
   muted: boolean;
+  marks: boolean;
   onDismiss: ((ids: readonly string[]) => void) | null;
 }
 
-export function ItemRow({ item, muted, onDismiss }: ItemRowProps): JSX.Element {
+export function ItemRow({ item, muted, marks, onDismiss }: ItemRowProps): JSX.Element {
   const row = useRef<HTMLLIElement>(null);
   const whole = useSignal(false);
   const words = text.inbox;
-  useSeen(row, item, muted);
+  const isShown = spotlight.value === item.id;
+  useSeen(row, item, marks && !muted);
+  useEffect(() => {
+    if (isShown) row.current?.scrollIntoView({ block: "center" });
+  }, [isShown]);
 
   const title = oneLine(item.title) || siteLabel(item.site);
   const body = manyLines(item.body);
@@ -48,7 +54,7 @@ export function ItemRow({ item, muted, onDismiss }: ItemRowProps): JSX.Element {
     </div>
   );
   return (
-    <li ref={row} class={`item ${item.seen ? "" : "unseen"}`} data-id={item.id}>
+    <li ref={row} class={`item ${item.seen ? "" : "unseen"} ${isShown ? "arrived" : ""}`} data-id={item.id}>
       {image ? <div class="with-picture"><img class="picture" src={image} alt="" width={44} height={44} decoding="async" />{content}</div> : content}
       {onDismiss ? (
         <button type="button" class="icon-button" aria-label={words.dismissNamed(oneLine(title, 60))} title={words.dismiss} onClick={() => { moveFocus(row.current); onDismiss([item.id]); }}>
@@ -96,11 +102,11 @@ function Links({ item, onOpen, more }: LinksProps): JSX.Element | null {
   );
 }
 
-function useSeen(row: { current: HTMLLIElement | null }, item: Item, muted: boolean): void {
+function useSeen(row: { current: HTMLLIElement | null }, item: Item, marks: boolean): void {
   const model = useModel();
   useEffect(() => {
     const element = row.current;
-    if (!element || item.seen || muted) return;
+    if (!element || item.seen || !marks) return;
     let inSight = false;
     let timer: ReturnType<typeof setTimeout> | undefined;
     const weigh = () => {
@@ -123,7 +129,7 @@ function useSeen(row: { current: HTMLLIElement | null }, item: Item, muted: bool
       removeEventListener("blur", weigh);
       document.removeEventListener("visibilitychange", weigh);
     };
-  }, [item.id, item.seen, muted]);
+  }, [item.id, item.seen, marks]);
 }
 
 /** The next thing to act on, when this row is about to go: its neighbour's dismiss, else the page. */
