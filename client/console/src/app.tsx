@@ -48,7 +48,7 @@ function App({ model }: { model: Model }): JSX.Element {
   return (
     <ModelProvider value={model}>
       {accepted.value ? <Screen model={model} /> : <InsecurePage at={at} onGoOn={() => (accepted.value = true)} />}
-      <AgainDialog actions={model.actions} />
+      <AgainDialog actions={model.actions} username={model.account.value?.username ?? ""} />
       <Toasts />
     </ModelProvider>
   );

@@ -4,7 +4,7 @@ import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { text } from "../text.ts";
 import { fresh } from "../ui/again.tsx";
-import { Button, Fault, Form, PasswordField, TextField, useAction } from "../ui/controls.tsx";
+import { Button, Fault, Form, PasswordField, TextField, useAction, WhoseForm } from "../ui/controls.tsx";
 import { Dialog } from "../ui/dialog.tsx";
 import { Points } from "../ui/parts.tsx";
 import { say } from "../ui/toasts.tsx";
@@ -30,7 +30,8 @@ export function PasswordDialog({ onClose }: Props): JSX.Element {
           say(words.passwordChanged);
         })}
       >
-        <PasswordField label={words.oldPassword} autocomplete="current-password" value={before.value} onText={(value) => (before.value = value)} fault={isNew ? null : action.fault?.message} />
+        <WhoseForm username={model.account.value?.username ?? ""} />
+        <PasswordField label={words.oldPassword} autofocus autocomplete="current-password" value={before.value} onText={(value) => (before.value = value)} fault={isNew ? null : action.fault?.message} />
         <PasswordField label={words.newPassword} autocomplete="new-password" hint={text.signIn.passwordHint} value={after.value} onText={(value) => (after.value = value)} fault={isNew ? action.fault?.message : null} />
         <div class="buttons end">
           <Button onClick={onClose}>{text.cancel}</Button>

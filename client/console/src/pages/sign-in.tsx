@@ -5,7 +5,7 @@ import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { Failure, type SignInOffer } from "../model.ts";
 import { text } from "../text.ts";
-import { Button, Fault, Form, PasswordField, TextField, useAction } from "../ui/controls.tsx";
+import { Button, Fault, Form, PasswordField, TextField, useAction, WhoseForm } from "../ui/controls.tsx";
 import { Notice } from "../ui/parts.tsx";
 import { useModel } from "./context.ts";
 import { Gate } from "./gate.tsx";
@@ -80,6 +80,7 @@ export function NoDevicePage(): JSX.Element {
       <h1>{words.title}</h1>
       <p class="soft">{words.body}</p>
       <Form onSubmit={() => void action.run(() => model.actions.signIn(model.account.value?.username ?? "", password.value))}>
+        <WhoseForm username={model.account.value?.username ?? ""} />
         <PasswordField label={text.signIn.password} autocomplete="current-password" value={password.value} onText={(value) => (password.value = value)} fault={action.fault?.message} />
         <Button type="submit" look="primary wide" busy={action.busy}>{words.retry}</Button>
       </Form>

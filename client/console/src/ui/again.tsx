@@ -4,7 +4,7 @@ import { signal, useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { Failure, type Actions } from "../model.ts";
 import { text } from "../text.ts";
-import { Button, Form, PasswordField, useAction } from "./controls.tsx";
+import { Button, Form, PasswordField, useAction, WhoseForm } from "./controls.tsx";
 import { Dialog } from "./dialog.tsx";
 
 const asking = signal<{ resolve(): void; reject(why: Failure): void } | null>(null);
@@ -23,7 +23,7 @@ export async function fresh<Answer>(work: () => Promise<Answer>): Promise<Answer
   }
 }
 
-export function AgainDialog({ actions }: { actions: Actions }): JSX.Element | null {
+export function AgainDialog({ actions, username }: { actions: Actions; username: string }): JSX.Element | null {
   const password = useSignal("");
   const action = useAction();
   const asked = asking.value;
@@ -43,7 +43,8 @@ export function AgainDialog({ actions }: { actions: Actions }): JSX.Element | nu
         })}
       >
         <p class="soft">{text.again.lead}</p>
-        <PasswordField label={text.signIn.password} autocomplete="current-password" value={password.value} onText={(value) => (password.value = value)} fault={action.fault?.message} />
+        <WhoseForm username={username} />
+        <PasswordField label={text.signIn.password} autofocus autocomplete="current-password" value={password.value} onText={(value) => (password.value = value)} fault={action.fault?.message} />
         <div class="buttons end">
           <Button onClick={() => end(() => asked.reject(new Failure("again", text.again.lead)))}>{text.cancel}</Button>
           <Button type="submit" look="primary" busy={action.busy}>{text.again.submit}</Button>

@@ -141,6 +141,11 @@ export function PasswordField(props: Omit<TextFieldProps, "mono" | "inputMode">)
   );
 }
 
+/** For password managers: whose password the form is about. */
+export function WhoseForm({ username }: { username: string }): JSX.Element {
+  return <input class="hidden" type="text" name="username" autocomplete="username" value={username} readOnly tabIndex={-1} aria-hidden="true" />;
+}
+
 export function Fault({ id, children }: { id?: string; children: ComponentChildren }): JSX.Element {
   return (
     <p class="fault" id={id} role="alert">
