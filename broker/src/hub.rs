@@ -158,6 +158,10 @@ impl Hub {
         let mut users = self.0.registry.lock(user);
         let slots = users.entry(user).or_default();
         let older = slots.iter().rev().find(|slot| slot.inbox.device == device);
+        if let Some(older) = older {
+            // Somebody who connects again is there all the while: what others wait for is not released.
+            inbox.set_presence(older.inbox.presence());
+        }
         let older = Older(older.map(|slot| slot.gone.clone()));
         for slot in slots.iter().filter(|slot| slot.inbox.device == device) {
             slot.inbox.close(CloseCause::TakenOver);
@@ -373,6 +377,23 @@ mod tests {
         older.gone().await;
         // What it said of itself is not known before its session is open.
         assert_eq!(hub.online(user), [(device, Presence::Away)]);
+    }
+
+    #[tokio::test]
+    async fn a_device_that_connects_again_is_as_present_in_between_as_it_was() {
+        let hub = Hub::start();
+        let user = UserId::from_bytes([1; 16]);
+        let (other, _) = hub.enter(user, DeviceId::from_bytes([3; 16]));
+        for presence in [Presence::Active, Presence::Away] {
+            let device = DeviceId::from_bytes([2; 16]);
+            let (first, _) = hub.enter(user, device);
+            hub.set_presence(user, &first.inbox, presence);
+            let (_second, older) = hub.enter(user, device);
+            drop(first);
+            older.gone().await;
+            let any_active = hub.situation(user, &other.inbox).any_active;
+            assert_eq!(any_active, presence == Presence::Active);
+        }
     }
 
     #[tokio::test]
