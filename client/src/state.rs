@@ -20,8 +20,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// Largest state file that is read, in bytes: twice a keyring of the largest size, which indenting
-/// makes longer.
+/// Largest state file that is read, in bytes: twice a keyring of the largest size.
 const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// How long after it the end of a connection may be noticed that a command had borrowed.
@@ -243,7 +242,11 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StateError> 
 
 /// Replaces a file by this JSON, for its owner only.
 pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), StateError> {
-    let mut bytes = serde_json::to_vec_pretty(value).expect("strings and numbers always serialise");
+    let bytes = serde_json::to_vec_pretty(value).expect("strings and numbers always serialise");
+    write_bytes(path, bytes)
+}
+
+fn write_bytes(path: &Path, mut bytes: Vec<u8>) -> Result<(), StateError> {
     bytes.push(b'\n');
     let parent = make_parent(path)?;
     let write = || -> io::Result<()> {

@@ -8,38 +8,61 @@ use serde_json::{Map, Value};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How long an item that is gone is remembered: a device that was away for longer than this can
-/// bring it back.
+/// How long a permission or setting that is gone is remembered: a device that was away for longer
+/// than this can bring it back.
 pub const REMOVED_KEPT_MS: u64 = 90 * 24 * 60 * 60 * 1000;
 
 /// Joins two keyrings. The epoch and the generation are the higher ones; who puts the result raises
-/// the generation. What is gone on both sides for longer than [`REMOVED_KEPT_MS`] is left out; lists
-/// are sorted by id.
+/// the generation. Permissions and settings that are gone on both sides for longer than
+/// [`REMOVED_KEPT_MS`] are left out; lists are sorted by id.
 #[must_use]
 pub fn merge(local: &Keyring, remote: &Keyring, now_ms: u64) -> Keyring {
     Keyring {
         user: remote.user,
         epoch: local.epoch.max(remote.epoch),
         generation: local.generation.max(remote.generation),
-        devices: lists(&local.devices, &remote.devices, now_ms),
+        // For good: a device that was away for long must not bring back one that was shut out.
+        devices: lists(&local.devices, &remote.devices, now_ms, u64::MAX),
         recovery: options(local.recovery.as_ref(), remote.recovery.as_ref()).cloned(),
-        permissions: lists(&local.permissions, &remote.permissions, now_ms),
+        permissions: lists(
+            &local.permissions,
+            &remote.permissions,
+            now_ms,
+            REMOVED_KEPT_MS,
+        ),
         settings: settings(&local.settings, &remote.settings, now_ms),
         other: unknown(&local.other, &remote.other),
     }
 }
 
-/// Whether two keyrings say the same, whatever their generations and the order of their lists.
+/// Whether two keyrings say the same, whatever their generations and the order of their lists. That
+/// something is gone which the other does not have says nothing: else two devices whose clocks differ
+/// would put and forget it by turns.
 #[must_use]
 pub fn same_contents(one: &Keyring, other: &Keyring) -> bool {
-    let contents = |keyring: &Keyring| {
-        let mut sorted = keyring.clone();
-        sorted.generation = 0;
-        sorted.devices.sort_by(|a, b| a.id().cmp(b.id()));
-        sorted.permissions.sort_by(|a, b| a.id().cmp(b.id()));
-        sorted
+    one.user == other.user
+        && one.epoch == other.epoch
+        && one.recovery == other.recovery
+        && one.other == other.other
+        && same_items(&by_id(&one.devices), &by_id(&other.devices))
+        && same_items(&by_id(&one.permissions), &by_id(&other.permissions))
+        && same_items(&one.settings, &other.settings)
+}
+
+fn by_id(items: &[Item]) -> BTreeMap<String, Item> {
+    let items = items.iter();
+    items
+        .map(|item| (item.id().to_owned(), item.clone()))
+        .collect()
+}
+
+fn same_items(one: &BTreeMap<String, Item>, other: &BTreeMap<String, Item>) -> bool {
+    let same = |(id, item): (&String, &Item)| match other.get(id) {
+        Some(there) => there == item,
+        None => item.removed(),
     };
-    contents(one) == contents(other)
+    let known = |(id, item): (&String, &Item)| one.contains_key(id) || item.removed();
+    one.iter().all(same) && other.iter().all(known)
 }
 
 /// JSON with the keys of every object sorted by their bytes, and no spaces.
@@ -87,6 +110,7 @@ fn options<'a>(one: Option<&'a Item>, other: Option<&'a Item>) -> Option<&'a Ite
 fn join<'a>(
     items: impl Iterator<Item = (&'a str, &'a Item)> + Clone,
     now_ms: u64,
+    kept_ms: u64,
 ) -> BTreeMap<&'a str, &'a Item> {
     let mut joined: BTreeMap<&str, &Item> = BTreeMap::new();
     let mut there: BTreeSet<&str> = BTreeSet::new();
@@ -97,15 +121,14 @@ fn join<'a>(
             there.insert(id);
         }
     }
-    joined.retain(|id, item| {
-        there.contains(id) || item.changed().saturating_add(REMOVED_KEPT_MS) >= now_ms
-    });
+    joined
+        .retain(|id, item| there.contains(id) || item.changed().saturating_add(kept_ms) >= now_ms);
     joined
 }
 
-fn lists(local: &[Item], remote: &[Item], now_ms: u64) -> Vec<Item> {
+fn lists(local: &[Item], remote: &[Item], now_ms: u64, kept_ms: u64) -> Vec<Item> {
     let all = local.iter().chain(remote).map(|item| (item.id(), item));
-    join(all, now_ms).into_values().cloned().collect()
+    join(all, now_ms, kept_ms).into_values().cloned().collect()
 }
 
 fn settings(
@@ -114,7 +137,8 @@ fn settings(
     now_ms: u64,
 ) -> BTreeMap<String, Item> {
     let all = local.iter().chain(remote);
-    let stay = join(all.map(|(name, item)| (name.as_str(), item)), now_ms).into_iter();
+    let all = all.map(|(name, item)| (name.as_str(), item));
+    let stay = join(all, now_ms, REMOVED_KEPT_MS).into_iter();
     stay.map(|(name, item)| (name.to_owned(), item.clone()))
         .collect()
 }

@@ -130,3 +130,27 @@ fn a_pin_that_cannot_be_read_does_not_turn_into_none() {
         assert!(keyring.permissions().is_empty());
     }
 }
+
+mod bytes_of_strangers {
+    use super::*;
+    use crate::link::LinkSecret;
+    use crate::recovery::Phrase;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn never_panic_and_never_open(bytes in proptest::collection::vec(any::<u8>(), 0..600), text in "\\PC{0,60}") {
+            let secret = BoxSecretKey::from_bytes([9; 32]);
+            prop_assert!(Keyring::open(&bytes, &key()).is_err());
+            // Also from who has the key and seals nonsense.
+            let sealed = [&[VERSION], seal_box(&[9; 32], [1; 24], &bytes).as_slice()].concat();
+            let _ = Keyring::open(&sealed, &key());
+            prop_assert!(crate::wrap::open(&bytes, &secret).is_err());
+            let wrap = crate::wrap::seal_bytes(&bytes, &secret, &secret.public(), [1; 24]);
+            prop_assert!(crate::wrap::open(&wrap, &secret).is_err());
+            let keys = LinkSecret::from_bytes([9; 16]).keys();
+            prop_assert!(keys.open_request(&bytes).is_none() && keys.open_answer(&bytes).is_none());
+            prop_assert!(text.parse::<LinkSecret>().is_err() && text.parse::<Phrase>().is_err());
+        }
+    }
+}

@@ -5,7 +5,7 @@
 //! locked while it changes, never while the network is waited for: what two programs learn at the
 //! same time is merged.
 
-use super::{StateError, lock_file, read_json, write_json};
+use super::{StateError, lock_file, read_json, write_bytes};
 use crate::keyring::merge::merge;
 use crate::keyring::{KeptPermission, Keyring, KeyringKey};
 use belfry_protocol::id::{PermissionId, UserId};
@@ -140,7 +140,9 @@ impl KeyFile {
                 key: Some(after.key.expose()),
                 keyring: Some(after.keyring),
             };
-            write_json(&self.path, &json)?;
+            // Not indented, which could make a large one longer than is read back.
+            let bytes = serde_json::to_vec(&json).expect("JSON values always serialise");
+            write_bytes(&self.path, bytes)?;
         }
         Ok(result)
     }

@@ -170,6 +170,21 @@ fn cases() -> Vec<(&'static str, Value, Value)> {
             one(17, item(a, "A", NOW - REMOVED_KEPT_MS - 2)),
         ),
         (
+            "a device that was removed is remembered for good",
+            with(nothing(), "devices", json!([gone(LAPTOP, 1)])),
+            with(nothing(), "devices", json!([gone(LAPTOP, 1)])),
+        ),
+        (
+            "that something is gone which the server's does not have is no reason to put",
+            one(17, gone(a, NOW)),
+            nothing(),
+        ),
+        (
+            "that something was forgotten is no reason to put",
+            nothing(),
+            one(17, gone(a, NOW - REMOVED_KEPT_MS - 1)),
+        ),
+        (
             "the same id twice in one list",
             ring(
                 17,
