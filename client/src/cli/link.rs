@@ -1,6 +1,6 @@
 //! `belfry keys link` and `belfry keys accept`: a new device gets the keys from one that has them.
 
-use super::terminal;
+use super::terminal::{self, Style};
 use super::{Globals, signed_out};
 use crate::link::{Answer, LINK_SECS, LinkKeys, LinkSecret, Request};
 use crate::linking::{Meeting, Side};
@@ -118,13 +118,18 @@ fn show_code(secret: &LinkSecret, server: &str, globals: &Globals) -> anyhow::Re
     if std::io::stderr().is_terminal()
         && let Ok(code) = qrcode::QrCode::new(&address)
     {
-        // Dark on light whatever the terminal's colours are: readers expect it.
         let drawn = code
             .render::<qrcode::render::unicode::Dense1x2>()
             .dark_color(qrcode::render::unicode::Dense1x2::Light)
             .light_color(qrcode::render::unicode::Dense1x2::Dark)
             .build();
-        terminal::note(&drawn);
+        // Each line in colours of its own: readers expect dark on light, terminals are of either kind.
+        let style = Style::of(&std::io::stderr());
+        let lines: Vec<_> = drawn
+            .lines()
+            .map(|line| style.white_on_black(line))
+            .collect();
+        terminal::note(&lines.join("\n"));
     }
     terminal::print(&secret.to_string())?;
     terminal::note(

@@ -36,6 +36,10 @@ impl Style {
         self.wrapped("36", text)
     }
 
+    pub(super) fn white_on_black(self, text: &str) -> String {
+        self.wrapped("97;40", text)
+    }
+
     fn wrapped(self, code: &str, text: &str) -> String {
         if self.coloured {
             format!("\x1b[{code}m{text}\x1b[0m")
