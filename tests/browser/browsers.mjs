@@ -8,6 +8,9 @@ import puppeteer from "puppeteer-core";
 /** Longest wait for anything: a failure, never a rhythm. */
 export const PATIENCE_MS = 20_000;
 
+/** A name that leads to this machine without saying so: an honest http origin. */
+export const PLAIN_HOST = "site.test";
+
 const KINDS = {
   chromium: {
     browser: "chrome",
@@ -21,6 +24,7 @@ const KINDS = {
       "--disable-background-networking",
       "--disable-component-update",
       "--disable-sync",
+      `--host-resolver-rules=MAP ${PLAIN_HOST} 127.0.0.1`,
     ],
   },
   firefox: {
@@ -30,6 +34,7 @@ const KINDS = {
     extraPrefsFirefox: {
       // System notifications are Firefox's own windows: there is no desktop here to show them.
       "alerts.useSystemBackend": false,
+      "network.dns.localDomains": PLAIN_HOST,
       // Nothing leaves the machine.
       "network.captive-portal-service.enabled": false,
       "network.connectivity-service.enabled": false,
