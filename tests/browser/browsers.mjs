@@ -6,7 +6,7 @@ import { join } from "node:path";
 import puppeteer from "puppeteer-core";
 
 /** Longest wait for anything: a failure, never a rhythm. */
-export const PATIENCE_MS = 20_000;
+export const PATIENCE_MS = 30_000;
 
 /** A name that leads to this machine without saying so: an honest http origin. */
 export const PLAIN_HOST = "site.test";
@@ -99,6 +99,16 @@ export class Profile {
     return popup;
   }
 
+  /** The tab that `open` makes some page open without staying its opener. */
+  async tab(open) {
+    const opened = new Promise((resolve) => this.browser.once("targetcreated", resolve));
+    await open();
+    const target = await within(opened, "a tab opens");
+    const page = await target.page();
+    this.#watch(page);
+    return page;
+  }
+
   /** Nobody looks at this page any more, though it is open. */
   async hide(page) {
     if (this.kind === "chromium") return this.#windowState(page, "minimized");
@@ -151,7 +161,9 @@ export class Profile {
     page.on("console", (message) => {
       const line = `${this.name}: [${message.type()}] ${message.text()}`;
       watched.said.push(line);
-      if (message.type() === "error") watched.complaints.push(line);
+      // An answer of the API such as 404 is no fault of the page, though Chromium says so.
+      const answer = /^Failed to load resource/.test(message.text()) && /\/v1\//.test(message.location().url ?? "");
+      if (message.type() === "error" && !answer) watched.complaints.push(line);
     });
     page.on("pageerror", (error) => {
       const line = `${this.name}: [uncaught] ${error?.stack ?? error}`;

@@ -15,13 +15,21 @@ export async function press(page, role, name) {
   await page.locator(aria(role, name)).click();
 }
 
+/** By its label: a field for a password has no role that both browsers know. */
 export async function type(page, name, text) {
-  await page.locator(aria("textbox", name)).fill(text);
+  const labelled = (name) => [...document.querySelectorAll("label")].find((label) => label.innerText.trim() === name)?.control ?? false;
+  const field = await page.waitForFunction(labelled, { polling: 50 }, name).catch((error) => {
+    throw new Error(`there is no field “${name}”`, { cause: error });
+  });
+  await field.asLocator().fill(text);
 }
 
-/** Waits until this text stands somewhere on the page where it can be seen. */
-export function text(page, words, options = {}) {
-  return page.waitForSelector(`::-p-text(${words})`, { visible: true, ...options });
+/** Waits until these words stand on the page where they can be seen. */
+export async function text(page, words) {
+  const stands = (words) => document.body.innerText.replaceAll(/\s+/g, " ").includes(words);
+  await page.waitForFunction(stands, { polling: 50 }, words).catch((error) => {
+    throw new Error(`“${words}” does not stand there`, { cause: error });
+  });
 }
 
 function aria(role, name) {

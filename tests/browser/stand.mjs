@@ -9,7 +9,7 @@ import { BelfryServer, ExampleSite } from "./programs.mjs";
 
 const PICTURES = process.env.BELFRY_PICTURES ?? join(tmpdir(), "belfry-browser-tests");
 
-const TEST_MS = 120_000;
+const TEST_MS = 180_000;
 
 /** Runs it in each browser, with a stand of its own. */
 export function inBrowsers(title, options, run) {
@@ -40,6 +40,18 @@ export class Stand {
   async start({ settings, server = true, site = true }) {
     if (server) this.server = await BelfryServer.start(settings);
     if (site) this.site = await ExampleSite.start(server ? { BELFRY_SERVER: this.server.origin } : {});
+  }
+
+  /** A part of the test with a name of its own; the test goes on where it fails. */
+  async step(title, run) {
+    await this.t.test(title, async () => {
+      try {
+        await run();
+      } catch (error) {
+        await this.picture(title);
+        throw error;
+      }
+    });
   }
 
   /** A new browser profile: another device. */

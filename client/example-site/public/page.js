@@ -15,6 +15,7 @@ const WORDS = {
 // Fetched before the click: a browser opens a window only while the click is fresh.
 const keys = await get("/keys");
 await list();
+$("subscribe").disabled = false;
 
 $("subscribe").addEventListener("click", async () => {
   const sealed = $("sealed").checked;

@@ -1,0 +1,163 @@
+// The pages for people who do not see them, or use no pointer: axe finds nothing serious on any of them,
+// narrow or wide, light or dark, and what matters can be done by keyboard alone.
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { Console, PASSWORD, subscribe } from "./console.mjs";
+import { gone, press, see, text, until } from "./sees.mjs";
+import { inBrowsers } from "./stand.mjs";
+
+const AXE = await readFile(fileURLToPath(import.meta.resolve("axe-core/axe.min.js")), "utf8");
+
+const WIDTHS = [360, 1440];
+const THEMES = ["light", "dark"];
+
+/** What axe calls serious or critical, and whether the page is wider than the screen. */
+async function examine(page, what) {
+  const faults = [];
+  await page.evaluate(AXE);
+  for (const width of WIDTHS) {
+    await page.setViewport({ width, height: 800 });
+    // Nothing is pointed at.
+    await page.mouse.move(0, 0);
+    for (const value of THEMES) {
+      await page.emulateMediaFeatures([
+        { name: "prefers-color-scheme", value },
+        // Colours on their way from one to the other are nobody's.
+        { name: "prefers-reduced-motion", value: "reduce" },
+      ]);
+      const where = `${what} at ${width} px, ${value}`;
+      const violations = await page.evaluate(async () => {
+        // A change of colours begins with the next frame, and may begin another one where it ends.
+        const frame = () => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
+        do {
+          await frame();
+          await Promise.allSettled(document.getAnimations().map((animation) => animation.finished));
+          await frame();
+        } while (document.getAnimations().length > 0);
+        const { violations } = await window.axe.run(document, { resultTypes: ["violations"] });
+        return violations.map(({ id, impact, help, nodes }) => ({ id, impact, help, at: nodes.map(({ target, failureSummary }) => `${target.join(" ")}: ${failureSummary}`) }));
+      });
+      for (const { id, impact, help, at } of violations) {
+        if (impact === "serious" || impact === "critical") faults.push(`${where}: ${id} (${impact}): ${help}: ${at.join(", ")}`);
+      }
+      const beyond = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+      if (beyond > 0) faults.push(`${where}: ${beyond} px wider than the screen`);
+    }
+  }
+  await page.emulateMediaFeatures([]);
+  await page.setViewport({ width: 1440, height: 900 });
+  return faults;
+}
+
+// Firefox renders the same document and takes no order for a theme; axe reads the document.
+inBrowsers("axe finds nothing serious on any page", { only: "chromium" }, async (stand) => {
+  const faults = [];
+  const profile = await stand.profile();
+  const a = await Console.open(profile, stand.server);
+  const examined = async (what, page = a.page) => faults.push(...(await examine(page, what)));
+
+  await see(a.page, "heading", "Sign in");
+  await examined("sign in");
+  await press(a.page, "button", "Create an account");
+  await see(a.page, "heading", "Create your account");
+  await examined("sign up");
+  await press(a.page, "button", "I have an account");
+  await a.signUp();
+  await examined("empty inbox");
+  await a.go("Sites");
+  await examined("no sites");
+
+  const site = await stand.site.origin;
+  const page = await profile.page(site);
+  await examined("example site", page);
+  const consent = await profile.popup(page, () => press(page, "button", "Subscribe"));
+  await see(consent, "button", "Approve");
+  await examined("consent", consent);
+  await press(consent, "button", "Approve");
+  await text(page, "Subscribed.");
+  await page.close();
+  await a.page.bringToFront();
+
+  await a.go("Inbox");
+  await stand.site.send({ title: "With everything", body: "Long ".repeat(80), url: "https://elsewhere.example/a", actions: [{ title: "Log", url: `${site}/log` }] }, { urgency: "high" });
+  await stand.site.send({ title: "Short" });
+  await a.sees("Short");
+  await examined("inbox");
+  for (const name of ["Sites", "Devices", "Keys", "Settings"]) {
+    await a.go(name);
+    await examined(name);
+  }
+  await a.go("Devices");
+  await press(a.page, "button", "Link a device");
+  await see(a.page, "textbox", "Code from the new device");
+  await examined("linking");
+  await a.page.keyboard.press("Escape");
+  await a.page.goto(`${stand.server.origin}/#/welcome`);
+  await see(a.page, "heading", "Welcome to Belfry");
+  await examined("guide");
+
+  const second = await stand.profile("second");
+  const b = await Console.open(second, stand.server);
+  await b.signIn();
+  await b.linkCode();
+  await examined("not linked", b.page);
+  assert.deepEqual(faults, []);
+});
+
+/** Tab until it has the focus. Everything that has it on the way must show that it does. */
+async function tabTo(page, name) {
+  const passed = [];
+  for (let step = 0; step < 40; step += 1) {
+    await page.keyboard.press("Tab");
+    const focus = await page.evaluate(() => {
+      const element = document.activeElement;
+      const label = element.getAttribute("aria-label") ?? element.labels?.[0]?.innerText ?? element.innerText ?? "";
+      const style = getComputedStyle(element);
+      const shows = (one) => one && ((one.outlineStyle !== "none" && one.outlineWidth !== "0px") || one.boxShadow !== "none");
+      return { label: label.trim(), lost: element === document.body, shown: shows(style) || shows(getComputedStyle(element.parentElement ?? element)) };
+    });
+    if (!focus.lost) assert.ok(focus.shown, `nobody sees that “${focus.label}” has the focus`);
+    if (focus.label === name) return;
+    passed.push(focus.label);
+  }
+  assert.fail(`Tab never came to “${name}”, but to ${passed.join(" · ")}`);
+}
+
+inBrowsers("an account is made and a notification dismissed by keyboard alone", { site: false }, async (stand) => {
+  const profile = await stand.profile();
+  await profile.allowNotifications(stand.server.origin);
+  const { page } = await Console.open(profile, stand.server);
+  const keyboard = page.keyboard;
+  await see(page, "heading", "Sign in");
+  await tabTo(page, "Create an account");
+  await keyboard.press("Enter");
+  await see(page, "heading", "Create your account");
+  await tabTo(page, "User name");
+  await keyboard.type("ada");
+  await tabTo(page, "Password");
+  await keyboard.type(PASSWORD);
+  await keyboard.press("Enter");
+
+  await see(page, "heading", "Welcome to Belfry");
+  await tabTo(page, "Begin");
+  await keyboard.press("Enter");
+  await see(page, "button", "Next");
+  await tabTo(page, "Next");
+  await keyboard.press("Enter");
+  await see(page, "button", "Later");
+  await tabTo(page, "Later");
+  await keyboard.press("Enter");
+  await see(page, "button", "Send a test notification");
+  await tabTo(page, "Send a test notification");
+  await keyboard.press("Enter");
+  await text(page, "It arrived after");
+  await tabTo(page, "Go to the inbox");
+  await keyboard.press("Enter");
+
+  await see(page, "button", "Dismiss “It works”");
+  await tabTo(page, "Dismiss “It works”");
+  await keyboard.press("Enter");
+  await gone(page, "button", "Dismiss “It works”");
+  await until("the focus is somewhere", () => page.evaluate(() => document.activeElement !== document.body));
+});
