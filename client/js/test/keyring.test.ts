@@ -33,9 +33,10 @@ test("what is not whole DEFLATE is refused", async () => {
 });
 
 test("a keyring of a thousand permissions fits, and what does not fit is not put", async () => {
+  const fresh = (bytes: number): string => Buffer.from(randomBytes(bytes)).toString("base64url");
   const permission = (number: number) => ({
-    id: `aibaeaqcaibaeaqcaibaeaq${number}`, site: `https://site-${number}.example`, endpoint: `https://push.example.org/push/${"x".repeat(43)}${number}`,
-    p256: "q1dXpw3UpT5VOmu_cf_v6ih07Aems3njxI-JWgLcM94", auth: "BTBZMqHH6r4Tts7J_aSIgg", x25519: "CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk", changed: 1_795_600_000_000 + number,
+    id: Buffer.from(randomBytes(16)).toString("hex").slice(0, 26), site: `https://site-${number}.example`, endpoint: `https://push.example.org/push/${fresh(24)}`,
+    p256: fresh(32), auth: fresh(16), x25519: fresh(32), siteKey: fresh(32), name: `Site number ${number}`, changed: 1_795_600_000_000 + number * 7_919,
   });
   const thousand = { ...empty, permissions: Array.from({ length: 1_000 }, (_, number) => permission(number)) };
   assert.deepEqual(await openKeyring(await sealKeyring(thousand, key), key), thousand);
