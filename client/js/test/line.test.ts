@@ -161,6 +161,15 @@ test("filters of the moment are held across connections, and leftovers of an ear
   await line.stop();
 });
 
+test("what is published while a connection is being made waits for it", async () => {
+  const { line, dialled, heard } = setUp([{}]);
+  line.start();
+  await Promise.all([line.subscribe("link"), line.publish("t", "x")]);
+  await heard("online");
+  assert.equal(dialled[0]?.subscribed.some(({ filter }) => filter === "link"), true);
+  await line.stop();
+});
+
 test("without a connection nothing is published", async () => {
   const { line } = setUp([]);
   await assert.rejects(line.publish("t", "x"), DialFailed);

@@ -272,29 +272,40 @@ export class InboxRoom {
 
   /**
    * Reads again what may have been missed. A session that goes on gets what it is owed by itself, so only what was
-   * seen meanwhile is read; a new one reads what came after the newest that is here.
+   * seen meanwhile is read; a new one is owed nothing of before, and reads back to what this device has.
    */
   catchUp(resumed: boolean): Promise<void> {
     return this.#serially(async () => {
       const ours = [...this.#messages.values()].filter(({ envelope }) => envelope.seq !== null);
       const newest = Math.max(-1, ...ours.map(({ envelope }) => envelope.seq ?? -1));
-      if (newest < 0) {
-        if (resumed) return;
-        const { items } = await this.#core.api.history({ before: NEWEST });
-        await this.#takeItems([...items].reverse());
-        return;
-      }
-      const unseen = ours.filter(({ seen }) => !seen).map(({ envelope }) => (envelope.seq ?? 0) - 1);
-      const from = Math.max(0, Math.min(newest, ...unseen));
-      if (resumed && from >= newest) return;
-      let where: { after: number } | { cursor: string } = { after: from };
-      for (let page = 0; page < CATCH_UP_PAGES_MAX; page++) {
-        const { items, next } = await this.#core.api.history(where);
-        await this.#takeItems(items.filter((item) => item !== null && (!resumed || this.#messages.has(item.envelope.id))));
-        if (next === null) return;
-        where = { cursor: next };
-      }
+      const from = Math.min(newest, ...ours.filter(({ seen }) => !seen).map(({ envelope }) => (envelope.seq ?? 0) - 1));
+      if (!resumed) await this.#readBack(from);
+      else if (from < newest) await this.#readSeen(from);
     });
+  }
+
+  /** Newest first, by whole pages: what was held for this device has a lower `seq` than what it got. */
+  async #readBack(to: number): Promise<void> {
+    let where: { before: number } | { cursor: string } = { before: NEWEST };
+    const read: HistoryItem[] = [];
+    for (let page = 0; page < CATCH_UP_PAGES_MAX; page++) {
+      const { items, next } = await this.#core.api.history(where);
+      read.push(...items);
+      // A device that has nothing yet begins with the newest page; the user asks for more.
+      if (next === null || to < 0 || items.some((item) => (item?.envelope.seq ?? NEWEST) <= to)) break;
+      where = { cursor: next };
+    }
+    await this.#takeItems(read.reverse());
+  }
+
+  async #readSeen(from: number): Promise<void> {
+    let where: { after: number } | { cursor: string } = { after: Math.max(0, from) };
+    for (let page = 0; page < CATCH_UP_PAGES_MAX; page++) {
+      const { items, next } = await this.#core.api.history(where);
+      await this.#takeItems(items.filter((item) => item !== null && this.#messages.has(item.envelope.id)));
+      if (next === null) return;
+      where = { cursor: next };
+    }
   }
 
   async #takeItems(items: HistoryItem[]): Promise<void> {
