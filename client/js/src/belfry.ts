@@ -53,7 +53,7 @@ export class Belfry extends Emitter<BelfryEvents> {
     this.#options = options;
     const { fetch, tabs = browserTabs(), now = Date.now } = options.platform ?? {};
     const api = new Api(new Http(server, fetch ?? ((url, init) => globalThis.fetch(url, init))));
-    api.onUnauthorized = () => void this.#expired();
+    api.onUnauthorized = () => void this.#expired().catch(() => undefined);
     this.#core = new Core({
       server, store, api, now,
       tabs: new Tabs(`belfry ${server}`, tabs),
@@ -79,7 +79,7 @@ export class Belfry extends Emitter<BelfryEvents> {
       permissions: this.#permissions,
       dial: options.platform?.dial ?? dialMqtt,
       random: options.platform?.random ?? Math.random,
-      onRemoved: () => void this.#removed(),
+      onRemoved: () => void this.#removed().catch(() => undefined),
     });
     const linked = (): Promise<void> => this.#linked();
     const linking = new LinkingRoom(this.#core, this.#keyring, this.#connection.space(), linked);
@@ -102,7 +102,8 @@ export class Belfry extends Emitter<BelfryEvents> {
     belfry.#settle();
     if (options.connect !== false) {
       belfry.#core.tabs.campaign(() => {
-        void belfry.#lead();
+        // A store that cannot be read now: the next tab, or the next start, tries again.
+        void belfry.#lead().catch(() => undefined);
       });
       globalThis.addEventListener?.("online", belfry.#hurry);
       globalThis.document?.addEventListener("visibilitychange", belfry.#hurry);

@@ -345,11 +345,20 @@ test("one site's message under another's permission is not shown", async () => {
   await notShown("does-not-open", () => world.send(news, "https://news.example", `{"title":"Your bank"}`, lie));
 });
 
-test("a message of no permission that the keyring has is not shown, and neither is what is no notification", async () => {
+test("a message of no permission that the keyring has is not shown, and many of them push nothing out", async () => {
+  const subscription = await belfry.permissions.approve("https://news.example");
+  await world.send(subscription, "https://news.example", `{"title":"True"}`);
   const told = belfry.next("unopened");
-  await world.server.notify({ permission: "nobody", site: "https://bank.example", encoding: "aes128gcm", body: randomBytes(200) });
+  const send = (permission: string): Promise<string> => world.server.notify({ permission, site: "https://bank.example", encoding: "aes128gcm", body: randomBytes(200) });
+  await send("nobody");
   assert.equal((await told).reason, "unknown-permission");
-  assert.deepEqual(await titles(belfry), []);
+  for (let number = 0; number < 110; number++) await send(`p${number}`);
+  assert.deepEqual(await titles(belfry), ["True"]);
+  assert.deepEqual(await belfry.inbox.unopened(), [{ reason: "unknown-permission", count: 111 }]);
+  assert.equal((await store.all("messages")).length, 101, "as many as may wait for their keys, and the true one");
+});
+
+test("what is no notification is not shown", async () => {
   await notShown("malformed", () => world.server.publish(`u/${world.server.user}/n/x`, `{"title":"in the clear"}`));
 });
 

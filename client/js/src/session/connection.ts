@@ -2,6 +2,7 @@
  * The device's connection, in the tab that leads: what comes in goes to the inbox and the keyring, and what may have
  * been missed is read again. Other tabs publish and subscribe through it.
  */
+import { isId } from "../body/envelope.ts";
 import { fromUtf8 } from "../crypto/bytes.ts";
 import { BelfryError } from "../error.ts";
 import { Line } from "../net/line.ts";
@@ -12,6 +13,9 @@ import type { InboxRoom } from "./inbox.ts";
 import type { KeyringRoom } from "./keyring.ts";
 import type { PermissionsRoom } from "./permissions.ts";
 import { TabPresences } from "./presences.ts";
+
+/** Of one message or event; the server takes no more either. */
+const IDS_MAX = 1_000;
 
 /** What the connection serves, and what it needs. */
 export interface ConnectionParts {
@@ -274,5 +278,5 @@ function readJson(payload: Uint8Array): Record<string, unknown> {
 }
 
 function readIds(value: Record<string, unknown>): string[] {
-  return Array.isArray(value["ids"]) ? value["ids"].filter((id) => typeof id === "string") : [];
+  return Array.isArray(value["ids"]) ? value["ids"].filter(isId).slice(0, IDS_MAX) : [];
 }

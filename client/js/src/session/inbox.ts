@@ -14,6 +14,8 @@ import type { KeyringRoom } from "./keyring.ts";
 
 /** Twice what a mailbox and its history have at most. */
 export const MESSAGES_MAX = 2_000;
+/** Without keys: lest a server that makes them up pushes out what can be read. */
+const WAITING_MAX = 100;
 /** Of one message to `seen`; the server takes 1,000. */
 const SEEN_IDS_MAX = 500;
 /** Pages of the history that are read after a pause. */
@@ -142,8 +144,11 @@ export class InboxRoom {
   }
 
   async unopened(): Promise<Unopened[]> {
-    const counts = await this.#core.store.all("counts");
-    return counts.map(({ key, value }) => ({ reason: key as UnopenedReason, count: value as number }));
+    const kept = await this.#core.store.all("counts");
+    const counts = new Map(kept.map(({ key, value }) => [key as UnopenedReason, value as number]));
+    const waiting = [...this.#messages.values()].filter((message) => message.waiting).length;
+    if (waiting > 0) counts.set("unknown-permission", (counts.get("unknown-permission") ?? 0) + waiting);
+    return [...counts].map(([reason, count]) => ({ reason, count }));
   }
 
   async #message(kept: KeptMessage): Promise<Message | null> {
@@ -184,6 +189,10 @@ export class InboxRoom {
     if ("refused" in opened) {
       if (opened.refused !== "unknown-permission" || this.#keyring.permission(envelope.permission) !== undefined) {
         await this.#refuse(opened.refused, envelope);
+        return;
+      }
+      if ([...this.#messages.values()].filter(({ waiting }) => waiting).length >= WAITING_MAX) {
+        await this.#refuse("unknown-permission", envelope);
         return;
       }
       // Approved on another device a moment ago, perhaps: the keyring with its keys is still on its way.
