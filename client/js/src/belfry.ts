@@ -505,6 +505,7 @@ export class Belfry extends Emitter<BelfryEvents> {
         return keyring.info;
       },
       refresh: () => keyring.refresh(),
+      repair: () => keyring.repair(),
       setting: <T>(name: string) => keyring.setting(name) as T | null,
       setSetting: async (name, value) => {
         await keyring.change({

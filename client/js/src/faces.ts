@@ -79,6 +79,11 @@ export interface Keyring {
   readonly info: KeyringInfo | null;
   /** Reads it from the server and judges it. */
   refresh(): Promise<void>;
+  /**
+   * Where the alarm is `rolled-back` or `gone` because the operator restored a backup: puts this device's copy back, with
+   * wraps for all. Ask the user before. False if there was nothing to repair.
+   */
+  repair(): Promise<boolean>;
   /** A setting that all devices share, such as `quietHours`. */
   setting<T>(name: string): T | null;
   setSetting(name: string, value: unknown): Promise<void>;

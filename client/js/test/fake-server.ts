@@ -146,6 +146,8 @@ export class FakeServer {
     const isJson = headers.get("Content-Type") === "application/json";
     const sealed = isJson ? fromBase64url(body["sealed"]) : bytes;
     if (sealed === null) return problem(422);
+    const named = Object.keys((isJson ? body["wraps"] : {}) as Record<string, string>);
+    if (named.some((name) => name !== "recovery" && !this.devices.some(({ device_id }) => device_id === name))) return problem(422, "invalid");
     for (const [name, wrap] of Object.entries((isJson ? body["wraps"] : {}) as Record<string, string>)) this.wraps.set(name, fromBase64url(wrap)!);
     this.keyring = { sealed, version: (this.keyring?.version ?? 0) + 1 };
     this.event({ event: "keyring.changed" });

@@ -113,6 +113,33 @@ test("a device that is removed knows no later key, and every permission asks to 
   assert.equal(belfry.keyring.info?.devices.some(({ name }) => name === "fresh"), true);
 });
 
+test("a trusted device that the server has lost does not keep another from being removed", async () => {
+  const [tablet, phone] = [await linked("tablet"), await linked("phone")];
+  const ids = [tablet, phone].map(({ state }) => ("deviceId" in state ? state.deviceId : ""));
+  world.server.devices = world.server.devices.filter(({ device_id }) => device_id !== ids[0]);
+  await belfry.devices.remove(ids[1]!);
+  assert.deepEqual([belfry.keyring.info?.epoch, belfry.keyring.info?.devices.map(({ name }) => name)], [2, ["laptop", "tablet"]]);
+});
+
+test("after a restore from a backup a device puts its copy back, and the others take it", async () => {
+  const tablet = await linked("tablet");
+  const backup = world.server.keyring!;
+  await belfry.permissions.approve("https://news.example");
+  await tablet.keyring.refresh();
+  assert.equal(await belfry.keyring.repair(), false, "nothing is wrong");
+  for (const restored of [backup, null]) {
+    world.server.keyring = restored;
+    await tablet.keyring.refresh();
+    assert.equal(tablet.keyring.info?.alarm, restored === null ? "gone" : "rolled-back");
+    assert.equal(await belfry.keyring.repair(), true);
+    await tablet.keyring.refresh();
+    assert.deepEqual([tablet.keyring.info?.alarm, belfry.keyring.info?.alarm], [null, null]);
+    assert.equal((await tablet.permissions.list())[0]?.known, true);
+  }
+  world.server.keyring = { sealed: new Uint8Array(1065).fill(1), version: 99 };
+  await assert.rejects(belfry.keyring.repair(), { code: "keyring-refused" });
+});
+
 test("this device itself is removed by signing out with forget, and nothing is left here", async () => {
   const tablet = await linked("tablet");
   const own = belfry.state.name === "ready" ? belfry.state.deviceId : "";

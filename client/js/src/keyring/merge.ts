@@ -27,7 +27,7 @@ export function later<Item extends Merged>(one: Item, other: Item): Item {
 }
 
 /** The items that stay, by name. One that is gone for long is forgotten, unless one side still had it: that side has to hear of it first. */
-function join<Item extends Merged>(named: [string, Item][], now: number): [string, Item][] {
+function join<Item extends Merged>(named: [string, Item][], now: number, keptMs = REMOVED_KEPT_MS): [string, Item][] {
   const joined = new Map<string, Item>();
   const there = new Set<string>();
   for (const [name, item] of named) {
@@ -35,12 +35,12 @@ function join<Item extends Merged>(named: [string, Item][], now: number): [strin
     joined.set(name, other === undefined ? item : later(other, item));
     if (item.removed !== true) there.add(name);
   }
-  const stays = [...joined].filter(([name, item]) => there.has(name) || item.changed + REMOVED_KEPT_MS >= now);
+  const stays = [...joined].filter(([name, item]) => there.has(name) || item.changed + keptMs >= now);
   return stays.sort(([one], [other]) => compareBytes(utf8(one), utf8(other)));
 }
 
-function joinLists<Item extends Merged & { id: string }>(ours: Item[], theirs: Item[], now: number): Item[] {
-  return join([...ours, ...theirs].map((item): [string, Item] => [item.id, item]), now).map(([, item]) => item);
+function joinLists<Item extends Merged & { id: string }>(ours: Item[], theirs: Item[], now: number, keptMs?: number): Item[] {
+  return join([...ours, ...theirs].map((item): [string, Item] => [item.id, item]), now, keptMs).map(([, item]) => item);
 }
 
 /** What both hold, in one; the same whichever is first. Whoever puts it gives it a generation above both. */
@@ -53,7 +53,8 @@ export function mergeKeyrings(ours: KeyringContents, theirs: KeyringContents, no
   merged.user = theirs.user;
   merged.epoch = Math.max(ours.epoch, theirs.epoch);
   merged.generation = Math.max(ours.generation, theirs.generation);
-  merged.devices = joinLists(ours.devices, theirs.devices, now);
+  // For good: a device that was away for long must not bring back one that was shut out.
+  merged.devices = joinLists(ours.devices, theirs.devices, now, Infinity);
   merged.permissions = joinLists(ours.permissions, theirs.permissions, now);
   // From entries, since a setting may be called __proto__.
   merged.settings = Object.fromEntries(join([...Object.entries(ours.settings), ...Object.entries(theirs.settings)], now));
@@ -61,19 +62,35 @@ export function mergeKeyrings(ours: KeyringContents, theirs: KeyringContents, no
   return merged;
 }
 
-/** Without the items that are gone for longer than anybody needs to know. */
+/** Without the permissions and settings that are gone for longer than anybody needs to know. */
 export function forgetRemoved(contents: KeyringContents, now: number): KeyringContents {
   const kept = (item: Merged): boolean => item.removed !== true || item.changed + REMOVED_KEPT_MS >= now;
-  return { ...contents, devices: contents.devices.filter(kept), permissions: contents.permissions.filter(kept) };
+  const settings = Object.fromEntries(Object.entries(contents.settings).filter(([, setting]) => kept(setting)));
+  return { ...contents, permissions: contents.permissions.filter(kept), settings };
 }
 
-/** Whether both say the same, whatever their generations and the order of their lists. */
+/** Whether one of both has something that the other one lacks. */
+function differs(one: [string, Merged][], other: [string, Merged][]): boolean {
+  const there = new Map(other);
+  return one.some(([name, item]) => {
+    const same = there.get(name);
+    return same === undefined ? item.removed !== true : canonicalJson(same) !== canonicalJson(item);
+  });
+}
+
+/**
+ * Whether both say the same, whatever their generations and the order of their lists. That something is gone which the
+ * other one does not have says nothing: else two devices whose clocks differ would put and forget it by turns.
+ */
 export function sameContents(one: KeyringContents, other: KeyringContents): boolean {
-  const sorted = (contents: KeyringContents): string => {
-    const byId = (a: { id: string }, b: { id: string }): number => compareBytes(utf8(a.id), utf8(b.id));
-    return canonicalJson({ ...contents, generation: 0, devices: [...contents.devices].sort(byId), permissions: [...contents.permissions].sort(byId) });
-  };
-  return sorted(one) === sorted(other);
+  const items = ({ devices, permissions, settings }: KeyringContents): [string, Merged][][] => [
+    devices.map((item) => [item.id, item]),
+    permissions.map((item) => [item.id, item]),
+    Object.entries(settings),
+  ];
+  const rest = (contents: KeyringContents): string => canonicalJson({ ...contents, generation: 0, devices: [], permissions: [], settings: {} });
+  const others = items(other);
+  return rest(one) === rest(other) && items(one).every((list, index) => !differs(list, others[index]!) && !differs(others[index]!, list));
 }
 
 /** The time of a change to an item that was changed at `before`: always later. */

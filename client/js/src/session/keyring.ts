@@ -30,6 +30,8 @@ export interface Change {
   edit(contents: KeyringContents, stamp: (before?: { changed: number }) => number): void;
   /** A new keyring key, wrapped for every device that is left and for recovery. */
   rotate?: boolean;
+  /** The keyring key as it is, wrapped for all likewise. */
+  wrapAll?: boolean;
   /** Wraps of the keyring key as it is, by recipient. */
   wraps?(payload: WrapPayload, own: OwnDevice): Promise<Record<string, Bytes>>;
 }
@@ -154,6 +156,23 @@ export class KeyringRoom {
     });
   }
 
+  /**
+   * Puts the local copy where the server has an older one or none, as after a restore from a backup; whether that was
+   * needed. Never over a keyring that does not open: it may be a later one.
+   */
+  async repair(): Promise<boolean> {
+    return this.#core.tabs.exclusive("keyring", async () => {
+      await this.load();
+      const local = this.#local;
+      if (local === null) throw new BelfryError("wrong-state", "this device has no keyring: link it first");
+      const served = await this.#core.api.keyring();
+      if ((await this.#judged(served?.sealed ?? null, () => Promise.resolve())) !== null) return false;
+      if (this.#alarm !== "rolled-back" && this.#alarm !== "gone") throw new BelfryError("keyring-refused", `the server's keyring is not an older one: ${this.#alarm ?? ""}`);
+      if (await this.#put(local, served?.etag ?? null, { edit: () => undefined, wrapAll: true })) return true;
+      throw new BelfryError("network", "another device put a keyring meanwhile");
+    });
+  }
+
   /** Judges against the local copy, keeps what is newer, and says what to go on with; `null` if it is refused. */
   async #judged(sealed: Bytes | null, beside: (merged: Taken) => Promise<void>): Promise<Taken | null> {
     const local = this.#local;
@@ -180,7 +199,7 @@ export class KeyringRoom {
     return merged;
   }
 
-  async #put(base: Taken, etag: string, change: Change): Promise<boolean> {
+  async #put(base: Taken, etag: string | null, change: Change): Promise<boolean> {
     const own = this.#core.own();
     const now = this.#core.now();
     const contents = forgetRemoved(structuredClone(base.contents), now);
@@ -192,7 +211,7 @@ export class KeyringRoom {
       contents.epoch += 1;
     }
     const payload: WrapPayload = { user: contents.user, epoch: contents.epoch, generation: contents.generation, key: base64url(key) };
-    const wraps = change.rotate === true ? await wrapsForAll(contents, payload, own) : ((await change.wraps?.(payload, own)) ?? {});
+    const wraps = change.rotate === true || change.wrapAll === true ? await this.#wrapsForAll(contents, payload, own) : ((await change.wraps?.(payload, own)) ?? {});
     const sealed = await sealKeyring(contents, key);
     if (!(await this.#core.api.putKeyring(sealed, etag, wraps))) return false;
     await this.#keep({ contents, key }, sealed, null);
@@ -223,18 +242,21 @@ export class KeyringRoom {
     const { info } = this;
     if (info !== null) this.#core.emit("keyring", info);
   }
-}
 
-/** For each trusted device, this one too lest it loses the key before it is kept, and for recovery. */
-async function wrapsForAll(contents: KeyringContents, payload: WrapPayload, own: OwnDevice): Promise<Record<string, Bytes>> {
-  const wraps: [string, Bytes][] = [];
-  for (const device of contents.devices) {
-    const key = device.removed === true ? null : fromBase64url(device.key, KEY_BYTES);
-    // A key of low order cannot be boxed to; it keeps nobody else from the new key.
-    const wrap = key && (await sealWrap(payload, own.key, key).catch(() => null));
-    if (wrap !== null) wraps.push([device.id, wrap]);
+  /** For each trusted device, this one too lest it loses the key before it is kept, and for recovery. */
+  async #wrapsForAll(contents: KeyringContents, payload: WrapPayload, own: OwnDevice): Promise<Record<string, Bytes>> {
+    // The server takes no wrap for a device that it does not have, and keeps the whole put. That is all that its list is
+    // good for: a device that it leaves out has to be linked again.
+    const there = new Set((await this.#core.api.devices()).map(({ id }) => id));
+    const wraps: [string, Bytes][] = [];
+    for (const device of contents.devices) {
+      const key = device.removed === true || !there.has(device.id) ? null : fromBase64url(device.key, KEY_BYTES);
+      // A key of low order cannot be boxed to; it keeps nobody else from the new key.
+      const wrap = key && (await sealWrap(payload, own.key, key).catch(() => null));
+      if (wrap !== null) wraps.push([device.id, wrap]);
+    }
+    const [key, proof] = [fromBase64url(contents.recovery?.key, KEY_BYTES), fromBase64url(contents.recovery?.proof, KEY_BYTES)];
+    if (key !== null && proof !== null) wraps.push(["recovery", await sealRecoveryWrap(payload, own.key, key, proof)]);
+    return Object.fromEntries(wraps);
   }
-  const [key, proof] = [fromBase64url(contents.recovery?.key, KEY_BYTES), fromBase64url(contents.recovery?.proof, KEY_BYTES)];
-  if (key !== null && proof !== null) wraps.push(["recovery", await sealRecoveryWrap(payload, own.key, key, proof)]);
-  return Object.fromEntries(wraps);
 }
