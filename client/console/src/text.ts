@@ -303,6 +303,7 @@ export const text = {
     recheck: "Check again",
     healthy: "The server serves the keyring that your devices made.",
     recovery: "Recovery phrase",
+    recoverySet: "Set",
     recoveryNone: "You have none yet. If all your devices are lost, nobody can read what was sent to you.",
     recoveryMade: "You have one. It opens your keyring on a new device without any other.",
     recoveryStale: "The one you have was known in part to a device that you removed. Make a new one.",

@@ -13,7 +13,7 @@ export function failureOf(error: unknown): Failure {
   const words = text.failure;
   switch (error.code) {
     case "network": return new Failure("offline", words.offline);
-    case "refused": return new Failure("refused", error.problem?.detail ?? error.message, error.problem?.field ?? null);
+    case "refused": return new Failure("refused", sentence(error.problem?.detail ?? error.message), error.problem?.field ?? null);
     case "wrong-credentials": return new Failure("refused", words.wrongPassword);
     case "sign-in-again": return new Failure("again", text.again.lead);
     case "another-account": return new Failure("another-account", words.anotherAccount);
@@ -29,6 +29,12 @@ export function failureOf(error: unknown): Failure {
       console.warn("belfry:", error.code, error.message);
       return new Failure("other", error.code === "malformed" ? error.message : words.other);
   }
+}
+
+/** The server's words are for programs too: here they stand alone. */
+function sentence(words: string): string {
+  const text = words.charAt(0).toUpperCase() + words.slice(1);
+  return /[.!?…]$/.test(text) ? text : `${text}.`;
 }
 
 /** The same work, whose failure is one for a person. */

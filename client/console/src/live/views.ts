@@ -30,7 +30,7 @@ interface Stats {
 }
 
 export function siteOf(permission: Permission, stats: Stats, days: number): Site {
-  const own = Object.hasOwn(stats.permissions, permission.id) ? stats.permissions[permission.id] : undefined;
+  const own = stats.permissions[permission.id];
   return {
     permission: permission.id,
     site: permission.site,

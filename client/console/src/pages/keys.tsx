@@ -80,7 +80,7 @@ function Recovery(): JSX.Element {
       <div class="section-head">
         <div class="row-title">
           <h2 id="recovery">{words.recovery}</h2>
-          {state === "made" ? <span class="chip good">{text.done}</span> : null}
+          {state === "made" ? <span class="chip good">{words.recoverySet}</span> : null}
         </div>
         <p class={state === "stale" ? "" : "soft"}>{lead}{state === "made" ? ` ${words.replaceNote}` : ""}</p>
       </div>
