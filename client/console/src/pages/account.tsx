@@ -30,13 +30,13 @@ export function PasswordDialog({ onClose }: Props): JSX.Element {
           say(words.passwordChanged);
         })}
       >
-        <WhoseForm username={model.account.value?.username ?? ""} />
         <PasswordField label={words.oldPassword} autofocus autocomplete="current-password" value={before.value} onText={(value) => (before.value = value)} fault={isNew ? null : action.fault?.message} />
         <PasswordField label={words.newPassword} autocomplete="new-password" hint={text.signIn.passwordHint} value={after.value} onText={(value) => (after.value = value)} fault={isNew ? action.fault?.message : null} />
         <div class="buttons end">
           <Button onClick={onClose}>{text.cancel}</Button>
           <Button type="submit" look="primary" busy={action.busy}>{words.changePassword}</Button>
         </div>
+        <WhoseForm username={model.account.value?.username ?? ""} />
       </Form>
     </Dialog>
   );

@@ -80,9 +80,9 @@ export function NoDevicePage(): JSX.Element {
       <h1>{words.title}</h1>
       <p class="soft">{words.body}</p>
       <Form onSubmit={() => void action.run(() => model.actions.signIn(model.account.value?.username ?? "", password.value))}>
-        <WhoseForm username={model.account.value?.username ?? ""} />
         <PasswordField label={text.signIn.password} autocomplete="current-password" value={password.value} onText={(value) => (password.value = value)} fault={action.fault?.message} />
         <Button type="submit" look="primary wide" busy={action.busy}>{words.retry}</Button>
+        <WhoseForm username={model.account.value?.username ?? ""} />
       </Form>
       <Button look="quiet wide" onClick={() => void action.run(() => model.actions.signOut(true))}>{text.settings.signOut}</Button>
     </Gate>

@@ -43,12 +43,12 @@ export function AgainDialog({ actions, username }: { actions: Actions; username:
         })}
       >
         <p class="soft">{text.again.lead}</p>
-        <WhoseForm username={username} />
         <PasswordField label={text.signIn.password} autofocus autocomplete="current-password" value={password.value} onText={(value) => (password.value = value)} fault={action.fault?.message} />
         <div class="buttons end">
           <Button onClick={() => end(() => asked.reject(new Failure("again", text.again.lead)))}>{text.cancel}</Button>
           <Button type="submit" look="primary" busy={action.busy}>{text.again.submit}</Button>
         </div>
+        <WhoseForm username={username} />
       </Form>
     </Dialog>
   );
