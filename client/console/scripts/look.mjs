@@ -18,7 +18,10 @@ const word = process.argv[3] ?? "";
 const dist = join(out, "dist");
 const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const button = (name) => async (page) => {
-  await page.locator(`::-p-aria([name="${name}"][role="button"])`).click();
+  const found = await page.locator(`::-p-aria([name="${name}"][role="button"])`).waitHandle();
+  // Out from behind the tabs of a narrow page.
+  await found.evaluate((element) => element.scrollIntoView({ block: "center" }));
+  await found.click();
 };
 
 /** name, `?demo=`, address, and what is done before the picture. */
