@@ -76,6 +76,12 @@ async function examine(page, name, full = true) {
   await page.screenshot({ path: join(out, `${name}.png`), fullPage: full });
   const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
   if (wide > 0) faults.push(`${name}: wider than the window by ${wide}`);
+  const spilt = await page.evaluate(() => [...document.querySelectorAll(".card *, dialog *")].filter((element) => {
+    const box = element.getBoundingClientRect();
+    const edge = element.closest("dialog, .card").getBoundingClientRect().right;
+    return box.width > 1 && box.right > edge + 1 && !element.closest(".hidden, .copy-box, bdi");
+  }).map((element) => element.className || element.tagName));
+  if (spilt.length > 0) faults.push(`${name}: over the edge of its card: ${[...new Set(spilt)].slice(0, 4).join(", ")}`);
   await page.evaluate(axe);
   const { violations } = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }));
   for (const found of violations)

@@ -7,6 +7,7 @@ import { useEffect } from "preact/hooks";
 import { Failure, type LinkOffer } from "../model.ts";
 import { phraseOf, WORDS } from "../rules/words.ts";
 import { text } from "../text.ts";
+import { fresh } from "../ui/again.tsx";
 import { Button, Fault, Field, Form, Segments, useAction } from "../ui/controls.tsx";
 import { CodeGroups, CopyButton, QrCode } from "../ui/parts.tsx";
 import { useModel } from "./context.ts";
@@ -27,8 +28,9 @@ export function LinkThisPage(): JSX.Element {
         <Segments label={words.title} value={way.value} options={[["code", words.byCode], ["phrase", words.byPhrase]]} onChange={(value) => (way.value = value)} />
       </div>
       {way.value === "code" ? <ByCode /> : <ByPhrase />}
+      {action.fault ? <Fault>{action.fault.message}</Fault> : null}
       <div class="buttons">
-        <Button look="quiet slim" icon="out" busy={action.busy} onClick={() => void action.run(() => model.actions.signOut(true))}>{words.signOut}</Button>
+        <Button look="quiet slim" icon="out" busy={action.busy} onClick={() => void action.run(() => fresh(() => model.actions.signOut(true)))}>{words.signOut}</Button>
       </div>
     </Gate>
   );

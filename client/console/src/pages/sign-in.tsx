@@ -84,7 +84,7 @@ export function NoDevicePage(): JSX.Element {
         <Button type="submit" look="primary wide" busy={action.busy}>{words.retry}</Button>
         <WhoseForm username={model.account.value?.username ?? ""} />
       </Form>
-      <Button look="quiet wide" onClick={() => void action.run(() => model.actions.signOut(true))}>{text.settings.signOut}</Button>
+      <Button look="quiet wide" onClick={() => void action.run(() => model.actions.signOut(false))}>{text.settings.signOut}</Button>
     </Gate>
   );
 }
