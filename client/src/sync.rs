@@ -7,7 +7,7 @@
 mod rotation;
 
 use crate::keyring::judge::{self, Refused};
-use crate::keyring::merge::{merge, same_contents};
+use crate::keyring::merge::same_contents;
 use crate::keyring::{Keyring, KeyringKey, KeyringProblem, TrustedDevice};
 use crate::keys::{BoxSecretKey, random, random_u32};
 use crate::link::{Answer, Request};
@@ -319,11 +319,10 @@ impl Keys {
             return Err(SyncError::NotLinked);
         }
         let (remote, key) = judged?;
-        let merged = LocalCopy {
+        let copy = self.keep(LocalCopy {
             key,
-            keyring: merge(&local.keyring, &remote, now_ms()),
-        };
-        let copy = self.keep(merged)?;
+            keyring: remote.clone(),
+        })?;
         let differs = !same_contents(&copy.keyring, &remote);
         Ok((copy, Some(served.etag), differs))
     }
@@ -347,7 +346,8 @@ impl Keys {
         }
     }
 
-    /// Writes a copy, merged with what other programs of this device wrote meanwhile.
+    /// Merges what is newer into the copy, which other programs of this device may have changed
+    /// meanwhile.
     fn keep(&self, copy: LocalCopy) -> Result<LocalCopy, SyncError> {
         Ok(self.file.change(|there| {
             let kept = match there.take() {
