@@ -47,8 +47,8 @@ export class Console {
 
   /** The code that an unlinked browser shows. */
   async linkCode() {
-    const groups = await see(this.page, "group", "Link code");
-    return groups.evaluate((element) => [...element.children].map((child) => child.textContent).join("-"));
+    const code = await this.page.waitForSelector("[data-code]", { visible: true });
+    return code.evaluate((element) => element.dataset.code);
   }
 
   async linkDevice(code) {

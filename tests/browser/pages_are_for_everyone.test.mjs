@@ -5,6 +5,7 @@ import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { Console, PASSWORD, subscribe } from "./console.mjs";
 import { gone, press, see, text, until } from "./sees.mjs";
+import { PLAIN_HOST } from "./browsers.mjs";
 import { inBrowsers } from "./stand.mjs";
 
 const AXE = await readFile(fileURLToPath(import.meta.resolve("axe-core/axe.min.js")), "utf8");
@@ -68,7 +69,7 @@ inBrowsers("axe finds nothing serious on any page", { only: "chromium" }, async 
   await a.go("Sites");
   await examined("no sites");
 
-  const site = await stand.site.origin;
+  const site = stand.site.origin;
   const page = await profile.page(site);
   await examined("example site", page);
   const consent = await profile.popup(page, () => press(page, "button", "Subscribe"));
@@ -88,14 +89,32 @@ inBrowsers("axe finds nothing serious on any page", { only: "chromium" }, async 
     await a.go(name);
     await examined(name);
   }
-  await a.go("Devices");
-  await press(a.page, "button", "Link a device");
-  await see(a.page, "textbox", "Code from the new device");
-  await examined("linking");
-  await a.page.keyboard.press("Escape");
+  for (const [where, button, heading, next] of [
+    ["Devices", "Link a device", "Link a device"],
+    ["Sites", "Approve a site", "Approve a site"],
+    ["Sites", `Revoke ${site}`, `Revoke ${site}?`],
+    ["Keys", "Make a recovery phrase", "Make a recovery phrase", "Write these twelve words down"],
+    ["Settings", "Erase account", "Erase your account?"],
+  ]) {
+    await a.go(where);
+    await press(a.page, "button", button);
+    await see(a.page, "heading", heading);
+    await examined(heading);
+    if (next) {
+      await a.page.locator("dialog .primary").click();
+      await see(a.page, "heading", next);
+      await examined(next);
+    }
+    await a.page.goto(stand.server.origin);
+    await a.isConnected();
+  }
   await a.page.goto(`${stand.server.origin}/#/welcome`);
   await see(a.page, "heading", "Welcome to Belfry");
   await examined("guide");
+
+  const insecure = await profile.page(stand.server.origin.replace("127.0.0.1", PLAIN_HOST));
+  await see(insecure, "heading", "This address is not secure");
+  await examined("insecure", insecure);
 
   const second = await stand.profile("second");
   const b = await Console.open(second, stand.server);
