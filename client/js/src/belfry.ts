@@ -357,8 +357,13 @@ export class Belfry extends Emitter<BelfryEvents> {
     this.#core.tabs.note("record");
   }
 
+  /** The token is no good any more: it ran out or was ended, or it went with the device. */
   async #expired(): Promise<void> {
     if (this.#state.name === "signed-out" || this.#closed) return;
+    const { device } = this.#core.record ?? {};
+    if (device && !(await this.#core.api.knowsDevice(device.id, device.password).catch(() => true))) return this.#removed();
+    // Meanwhile the connection may have been told.
+    if ((this.#state as State).name === "signed-out") return;
     await this.#stopEverywhere();
     await this.#core.changeRecord({ token: null });
     await this.#signedOut("expired");

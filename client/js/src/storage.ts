@@ -1,10 +1,10 @@
 /** Where a device keeps what it knows: a few tables of records by key, changed together or not at all. */
 
 /** The tables. */
-export type Table = "device" | "keyring" | "messages" | "seen" | "replay" | "outbox" | "cache" | "counts";
+export type Table = "device" | "keyring" | "messages" | "dismissed" | "replay" | "outbox" | "cache" | "counts";
 
 /** All of {@link Table}, for those that have to make them. */
-export const TABLES: readonly Table[] = ["device", "keyring", "messages", "seen", "replay", "outbox", "cache", "counts"];
+export const TABLES: readonly Table[] = ["device", "keyring", "messages", "dismissed", "replay", "outbox", "cache", "counts"];
 
 /** One change. Values are cloned as by `structuredClone`. */
 export type Change = { table: Table; put: string; value: unknown } | { table: Table; remove: string } | { table: Table; clear: true };

@@ -90,6 +90,8 @@ export class FakeServer {
       this.tokens.add(token);
       return json(201, { access_token: token, token_type: "Bearer", expires_in: 1, user_id: this.user });
     }
+    const basic = /^Basic (.*)$/.exec(headers.get("Authorization") ?? "");
+    if (basic !== null) return this.devices.some(({ device_id, password }) => atob(basic[1]!) === `${device_id}:${password}`) ? this.#history(new URL(`http://x${request.path}`).searchParams) : problem(401);
     if (!this.tokens.has((headers.get("Authorization") ?? "").replace("Bearer ", ""))) return problem(401, "unauthorized");
     if (path === "/v1/sessions/current") return json(200, {});
     if (path === "/v1/me") return json(200, { user_id: this.user, username: "ada" });

@@ -1,10 +1,13 @@
 /** The SDK against the real server: the whole way from approval to the screen of a second device. */
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Belfry, MemoryStore, sealAes128gcm, sealCryptoBox, type BelfryEvents, type Message, type State, type SubscriptionJson } from "../src/index.ts";
 import { fromBase64url, randomBytes, base64url, utf8, type Bytes } from "../src/crypto/bytes.ts";
 import { x25519Public } from "../src/crypto/box.ts";
-import { startServer, type RealServer } from "./real-server.ts";
+import { command, startServer, type RealServer } from "./real-server.ts";
 
 let server: RealServer;
 const open: Belfry[] = [];
@@ -24,6 +27,12 @@ async function device(name: string, store = new MemoryStore()): Promise<Belfry> 
   const belfry = await Belfry.open({ server: server.url, store, deviceName: name, deviceKind: "browser" });
   open.push(belfry);
   return belfry;
+}
+
+function deferred<T>(): { promise: Promise<T>; resolve: (value: T) => void } {
+  let resolve: (value: T) => void = () => undefined;
+  const promise = new Promise<T>((settle) => (resolve = settle));
+  return { promise, resolve };
 }
 
 function until<Name extends keyof BelfryEvents>(belfry: Belfry, name: Name, holds: (detail: BelfryEvents[Name]) => boolean = () => true): Promise<BelfryEvents[Name]> {
@@ -190,6 +199,45 @@ test("a removed device's keys are replaced, and who is left goes on reading", as
   const arrives = until(first, "notification");
   await send(subscription, "Renewed");
   assert.equal((await arrives).message.content.title, "Renewed");
+});
+
+test("the belfry command is linked from here, and links a device of here", async (context) => {
+  const folder = mkdtempSync(join(tmpdir(), "belfry-js-command-"));
+  context.after(() => rmSync(folder, { recursive: true, force: true }));
+  const signIn = { BELFRY_SERVER: server.url, BELFRY_PASSWORD: PASSWORD };
+  const first = await signedUp("radia");
+  await first.permissions.approve("https://here.example", { name: "Grüße" });
+  await command(folder, ["login", "--username", "radia", "--device-name", "terminal"], undefined, signIn);
+  const code = deferred<string>();
+  const linking = command(folder, ["keys", "link"], (line) => {
+    const found = /([A-Z2-7]{4}-){7}[A-Z2-7]{4}/.exec(line);
+    if (found !== null) code.resolve(found[0]);
+  });
+  const request = await first.linking.read(await code.promise);
+  assert.equal(request.name, "terminal");
+  await request.confirm();
+  await linking;
+
+  const theirs = JSON.parse(await command(folder, ["approve", "https://there.example"])) as SubscriptionJson;
+  await first.keyring.refresh();
+  assert.deepEqual((await first.permissions.list()).map(({ site, known }) => [site, known]).sort(), [["https://here.example", true], ["https://there.example", true]]);
+  const arrives = until(first, "notification");
+  await send(theirs, "From there");
+  assert.equal((await arrives).message.site, "https://there.example");
+
+  const second = await device("second");
+  await second.signIn({ username: "radia", password: PASSWORD });
+  await online(second);
+  const offer = await second.linking.offer();
+  await command(folder, ["keys", "accept", "--yes", offer.code]);
+  await offer.done;
+  assert.equal((await second.permissions.list()).every(({ known }) => known), true);
+
+  const { phrase } = JSON.parse(await command(folder, ["keys", "recovery", "--yes"])) as { phrase: string };
+  const third = await device("third");
+  await third.signIn({ username: "radia", password: PASSWORD });
+  await third.recovery.use(phrase);
+  assert.deepEqual((await third.permissions.list()).map(({ name }) => name), ["Grüße", null]);
 });
 
 test("the password and the away grace are changed", async () => {

@@ -52,7 +52,7 @@ test("nothing but sealed bytes is at rest, apart from names and ids", async () =
   await world.send(subscription, "https://news.example", `{"title":"Very private"}`);
   assert.deepEqual(await titles(belfry), ["Very private"]);
   const replace = (_: string, value: unknown): unknown => (value instanceof Uint8Array ? base64url(value) : value);
-  const kept = JSON.stringify(await Promise.all((["device", "keyring", "messages", "seen", "replay", "outbox", "counts"] as const).map((table) => store.all(table))), replace);
+  const kept = JSON.stringify(await Promise.all((["device", "keyring", "messages", "dismissed", "replay", "outbox", "counts"] as const).map((table) => store.all(table))), replace);
   for (const text of ["Very private", "My secret paper", base64url(utf8("Very private")), subscription.keys.auth, subscription.endpoint]) assert.equal(kept.includes(text), false, text);
 });
 
@@ -177,6 +177,14 @@ test("a sign-in that ended elsewhere signs out, and the device stays", async () 
   assert.deepEqual([belfry.state.name, world.server.devices.length], ["ready", 1]);
 });
 
+test("a sign-in that ended with the device says so, whatever hears of it first", async () => {
+  world.server.tokens.clear();
+  world.server.devices = [];
+  const out = belfry.next("signedOut");
+  await assert.rejects(belfry.permissions.list());
+  assert.equal((await out).reason, "removed");
+});
+
 test("what is marked without a connection goes out with the next one", async () => {
   const subscription = await belfry.permissions.approve("https://news.example");
   const id = await world.send(subscription, "https://news.example", `{"title":"One"}`);
@@ -195,6 +203,20 @@ test("what is marked without a connection goes out with the next one", async () 
   assert.deepEqual(await titles(tablet), []);
   assert.equal(world.server.log[0]?.seen, true);
   assert.deepEqual(await store.all("outbox"), []);
+});
+
+test("what was put away elsewhere before it came here is put away here too", async () => {
+  const tablet = await linked("tablet");
+  const subscription = await belfry.permissions.approve("https://news.example");
+  await tablet.keyring.refresh();
+  const own = `u/${world.server.user}/n/+`;
+  world.server.sessions.get(tablet.state.name === "ready" ? tablet.state.deviceId : "")?.delete(own);
+  const id = await world.send(subscription, "https://news.example", `{"title":"Gone"}`);
+  await belfry.inbox.dismiss([id]);
+  await belfry.inbox.settled();
+  await tablet.inbox.loadOlder();
+  assert.deepEqual(await titles(tablet), []);
+  assert.deepEqual((await tablet.inbox.list({ dismissed: true })).map(({ content, seen }) => [content.title, seen]), [["Gone", true]]);
 });
 
 test("a mark that was not sent is not lost when the program ends", async () => {

@@ -206,6 +206,17 @@ export class Api {
     return this.#all("/v1/devices", readDevice);
   }
 
+  /** Whether the server still knows the device by its password. */
+  async knowsDevice(device: string, password: string): Promise<boolean> {
+    try {
+      await this.#http.ask({ path: "/v1/notifications?limit=1", as: { device, password } });
+      return true;
+    } catch (error) {
+      if (statusOf(error) === 401) return false;
+      throw error;
+    }
+  }
+
   renameDevice(device: string, name: string): Promise<void> {
     return this.#done({ method: "PATCH", path: `/v1/devices/${encodeURIComponent(device)}`, json: { name } });
   }

@@ -82,9 +82,9 @@ export class InboxRoom {
 
   async #load(): Promise<void> {
     const { store } = this.#core;
-    const [messages, used, outbox, dismissed] = await Promise.all([store.all("messages"), store.all("replay"), store.all("outbox"), store.all("seen")]);
+    const [messages, used, outbox, dismissed] = await Promise.all([store.all("messages"), store.all("replay"), store.all("outbox"), store.all("dismissed")]);
     const newest = dismissed.sort((one, other) => Number(other.value) - Number(one.value));
-    await store.write(newest.slice(DISMISSED_MAX).map(({ key }): Change => ({ table: "seen", remove: key })));
+    await store.write(newest.slice(DISMISSED_MAX).map(({ key }): Change => ({ table: "dismissed", remove: key })));
     this.#messages = new Map(messages.map(({ key, value }) => [key, value as KeptMessage]));
     this.#recent = new Recent(used.map(({ value }) => value as Used));
     this.#outbox = new Set(outbox.map(({ key }) => key));
@@ -211,7 +211,7 @@ export class InboxRoom {
       return;
     }
     const { kept: used, forgotten } = this.#recent.remember(envelope.permission, opened.nonce, envelope.id);
-    const dismissed = (await this.#core.store.get("seen", envelope.id)) !== undefined;
+    const dismissed = (await this.#core.store.get("dismissed", envelope.id)) !== undefined;
     this.#contents.set(envelope.id, opened.content);
     const now: KeptMessage = { ...kept, dismissed, seen: kept.seen || dismissed };
     await this.#keep(now, [
@@ -359,7 +359,7 @@ export class InboxRoom {
         changes.push({ table: "messages", put: id, value: now });
         changed.push(id);
       }
-      if (kept === undefined && kind === "dismissed") changes.push({ table: "seen", put: id, value: this.#core.now() });
+      if (kept === undefined && kind === "dismissed") changes.push({ table: "dismissed", put: id, value: this.#core.now() });
       if (send && (marked || kept === undefined)) {
         for (const one of kind === "dismissed" ? ["seen", "dismissed"] : ["seen"]) {
           changes.push({ table: "outbox", put: `${one}:${id}`, value: true });
