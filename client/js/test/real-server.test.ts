@@ -218,9 +218,10 @@ test("the belfry command is linked from here, and links a device of here", async
   await request.confirm();
   await linking;
 
-  const theirs = JSON.parse(await command(folder, ["approve", "https://there.example"])) as SubscriptionJson;
+  const approved = await command(folder, ["approve", "https://there.example"]);
+  const theirs = JSON.parse(approved.written) as SubscriptionJson;
   await first.keyring.refresh();
-  assert.deepEqual((await first.permissions.list()).map(({ site, known }) => [site, known]).sort(), [["https://here.example", true], ["https://there.example", true]]);
+  assert.deepEqual((await first.permissions.list()).map(({ site, known }) => [site, known]).sort(), [["https://here.example", true], ["https://there.example", true]], approved.noted);
   const arrives = until(first, "notification");
   await send(theirs, "From there");
   assert.equal((await arrives).message.site, "https://there.example");
@@ -233,7 +234,7 @@ test("the belfry command is linked from here, and links a device of here", async
   await offer.done;
   assert.equal((await second.permissions.list()).every(({ known }) => known), true);
 
-  const { phrase } = JSON.parse(await command(folder, ["keys", "recovery", "--yes"])) as { phrase: string };
+  const { phrase } = JSON.parse((await command(folder, ["keys", "recovery", "--yes"])).written) as { phrase: string };
   const third = await device("third");
   await third.signIn({ username: "radia", password: PASSWORD });
   await third.recovery.use(phrase);

@@ -8,18 +8,18 @@ import { fileURLToPath } from "node:url";
 
 const BELFRY = process.env["BELFRY_BIN"] ?? fileURLToPath(new URL("../../../target/debug/belfry", import.meta.url));
 
-/** The `belfry` command as a device, with a folder of its own. Resolves with what it wrote, `line` is told of each line. */
-export function command(directory: string, parameters: string[], line: (text: string) => void = () => undefined, env: Record<string, string> = {}): Promise<string> {
+/** The `belfry` command as a device, with a folder of its own. Resolves with what it wrote and what it noted beside; `line` is told of each line. */
+export function command(directory: string, parameters: string[], line: (text: string) => void = () => undefined, env: Record<string, string> = {}): Promise<{ written: string; noted: string }> {
   const child = spawn(BELFRY, ["--config-dir", directory, "--json", ...parameters], { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
-  let [written, log] = ["", ""];
-  child.stderr.on("data", (data) => (log += String(data)));
+  let [written, noted] = ["", ""];
+  child.stderr.on("data", (data) => (noted += String(data)));
   createInterface({ input: child.stdout }).on("line", (text) => {
     written += `${text}\n`;
     line(text);
   });
   return new Promise((resolve, reject) => {
     child.once("error", reject);
-    child.once("close", (code) => (code === 0 ? resolve(written) : reject(new Error(`belfry ${parameters.join(" ")} ended with ${code}: ${log}`))));
+    child.once("close", (code) => (code === 0 ? resolve({ written, noted }) : reject(new Error(`belfry ${parameters.join(" ")} ended with ${code}: ${noted}`))));
   });
 }
 
