@@ -105,6 +105,8 @@ export class Belfry extends Emitter<BelfryEvents> {
         // A store that cannot be read now: the next tab, or the next start, tries again.
         void belfry.#lead().catch(() => undefined);
       });
+      // The tab that leads says how the connection is: it is told of changes alone otherwise.
+      belfry.#core.tabs.note("opened");
       globalThis.addEventListener?.("online", belfry.#hurry);
       globalThis.document?.addEventListener("visibilitychange", belfry.#hurry);
     }
@@ -451,6 +453,9 @@ export class Belfry extends Emitter<BelfryEvents> {
       }
       case "presence":
         this.#connection.heardPresence(tab, detail as Presence | null);
+        return;
+      case "opened":
+        if (this.leading) this.#core.tabs.note("connection", this.connection);
         return;
       case "connection":
         this.#connection.heardConnection(detail as Connection);

@@ -78,6 +78,12 @@ test("one tab leads and holds the connection; the other is signed in with it", (
   assert.deepEqual([one.state.name, two.state.name], ["ready", "ready"]);
 });
 
+test("a tab that opens later knows how the connection is", async () => {
+  const three = await tab();
+  if (three.connection !== "online") await three.next("connection", (connection) => connection === "online");
+  assert.deepEqual([three.leading, three.connection, connections()], [false, "online", 1]);
+});
+
 test("what one tab does the other knows: approvals, notifications, what was seen", async () => {
   const changed = two.next("keyring");
   const subscription = await one.permissions.approve("https://news.example");
