@@ -356,7 +356,7 @@ impl Delivery {
 
     fn wants_own(&self, meta: &EntryMeta) -> bool {
         self.matching(&meta.topic(), true)
-            .any(|subscribed| subscribed.options.at_least_once)
+            .any(|subscribed| subscribed.options.at_least_once && subscribed.start < meta.seq)
     }
 }
 

@@ -384,7 +384,10 @@ fn a_device_does_not_get_its_own_where_it_said_so() {
     delivery.reached(Seq(5));
     entry.seq = Seq(4);
     assert_eq!(delivery.read(&entry, true, none, HERE, NOW), Verdict::Send);
-    delivery.set_filters(vec![quiet], Seq(0));
+    // A filter that is younger than the entry does not ask for it.
+    let mut younger = filter(Filter::Everything, true);
+    younger.start = Seq(5);
+    delivery.set_filters(vec![quiet, younger], Seq(0));
     entry.seq = Seq(5);
     let read = delivery.read(&entry, true, none, HERE, NOW);
     assert_eq!(read, Verdict::Settle);
