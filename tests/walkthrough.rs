@@ -106,7 +106,7 @@ fn commands(document: &'static str) -> Vec<&'static str> {
 /// The README's walk-through.
 fn readme_commands() -> &'static str {
     let readme = include_str!("../README.md");
-    let heading = "## A notification in five commands";
+    let heading = "## The same in five commands";
     let (_, section) = readme.split_once(heading).expect("the heading");
     commands(section)[0]
 }

@@ -71,6 +71,9 @@ async fn what_expires_while_it_is_held_is_not_released() {
     short.expires = short.sent.plus(Duration::from_secs(60));
     server.accept(short).await;
     server.post_as(2, Urgency::Normal).await;
+    // What comes later over the same bus is here, so both are held by now.
+    server.post_as(3, Urgency::High).await;
+    gets(&mut one, 3).await;
     server.pass(61).await;
     one.publish(&presence, b"active", 0, 0, false).await;
     gets(&mut one, 2).await;
