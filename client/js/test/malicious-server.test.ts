@@ -327,6 +327,28 @@ test("a pinned permission takes no aes128gcm, although whoever sealed it knows t
   assert.deepEqual(await titles(belfry), ["Paid"]);
 });
 
+test("a permission that is renewed keeps the pinned key", async () => {
+  const site = randomBytes(32);
+  await belfry.permissions.approve("https://bank.example", { siteKey: base64url(x25519Public(site)), name: "Bank" });
+  const old = world.permission("https://bank.example");
+  const renewed = await belfry.permissions.renew(old);
+  await belfry.permissions.revoke(old);
+  const [permission] = await belfry.permissions.list();
+  assert.deepEqual([permission?.siteKey, permission?.name], [base64url(x25519Public(site)), "Bank"]);
+  const forged = await sealAes128gcm(utf8(`{"title":"Pay"}`), key(renewed.keys.p256dh), key(renewed.keys.auth));
+  await notShown("downgraded", () => world.server.notify({ permission: world.permission("https://bank.example"), site: "https://bank.example", encoding: "aes128gcm", body: forged }));
+});
+
+test("a device of another account is not let in, although it knows the code", async () => {
+  const phone = await world.signedIn("phone");
+  const offer = await phone.linking.offer();
+  const [topic] = [...world.server.retained.keys()];
+  const request: LinkRequestPayload = { user: "somebodyelse", device: "theirs", key: base64url((await DeviceKey.make(false)).publicKey), name: "phone", kind: "browser" };
+  world.server.retained.set(topic!, sealLinkMessage(request, linkKeys(readLinkCode(offer.code)!).request));
+  await nothingUploaded(() => assert.rejects(belfry.linking.read(offer.code), { code: "server-lied" }));
+  offer.cancel();
+});
+
 test("crypto-box that another than the pinned site made is not shown", async () => {
   const subscription = await belfry.permissions.approve("https://bank.example", { siteKey: base64url(x25519Public(randomBytes(32))) });
   const body = sealCryptoBox(utf8(`{"title":"Pay"}`), key(subscription.keys.x25519), randomBytes(32));
