@@ -42,6 +42,7 @@ export class Belfry extends Emitter<BelfryEvents> {
   readonly #permissions: PermissionsRoom;
   readonly #devices: DevicesRoom;
   readonly #connection: ConnectionRoom;
+  readonly #linking: LinkingRoom;
   #state: State = { name: "signed-out", reason: null, username: null };
   #fresh: { token: string; until: number } | null = null;
   #notes: Promise<unknown> = Promise.resolve();
@@ -82,13 +83,13 @@ export class Belfry extends Emitter<BelfryEvents> {
       onRemoved: () => void this.#removed().catch(() => undefined),
     });
     const linked = (): Promise<void> => this.#linked();
-    const linking = new LinkingRoom(this.#core, this.#keyring, this.#connection.space(), linked);
+    this.#linking = new LinkingRoom(this.#core, this.#keyring, this.#connection.space(), linked);
     const recovery = new RecoveryRoom(this.#core, this.#keyring, linked);
     this.inbox = this.#inboxFace();
     this.devices = this.#devices;
     this.permissions = this.#permissionsFace();
     this.keyring = this.#keyringFace();
-    this.linking = linking;
+    this.linking = this.#linking;
     this.recovery = recovery;
   }
 
@@ -263,6 +264,9 @@ export class Belfry extends Emitter<BelfryEvents> {
     globalThis.removeEventListener?.("online", this.#hurry);
     globalThis.document?.removeEventListener("visibilitychange", this.#hurry);
     this.#core.tabs.note("presence", null);
+    const forgotten = this.#linking.close();
+    // Without a connection the requests stay until they expire.
+    if (this.connection === "online") await forgotten;
     this.#dropFresh();
     await this.#connection.close();
     this.#core.tabs.close();

@@ -47,6 +47,15 @@ test("a code with a slip, or that nobody shows, is told apart", async () => {
   await assert.rejects(belfry.linking.read("XKQ2-7M4D"), { code: "bad-code" });
 });
 
+test("a code is forgotten with its program, and its request taken away", async () => {
+  const tablet = await world.signedIn("tablet");
+  const offer = await tablet.linking.offer();
+  assert.equal(world.server.retained.size, 1);
+  await tablet.close();
+  await assert.rejects(offer.done, { code: "cancelled" });
+  assert.equal(world.server.retained.size, 0);
+});
+
 test("nothing but sealed bytes is at rest, apart from names and ids", async () => {
   const subscription = await belfry.permissions.approve("https://news.example", { name: "My secret paper" });
   await world.send(subscription, "https://news.example", `{"title":"Very private"}`);

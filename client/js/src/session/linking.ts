@@ -21,6 +21,7 @@ export class LinkingRoom {
   readonly #keyring: KeyringRoom;
   readonly #space: PrivateSpace;
   readonly #linked: () => Promise<void>;
+  readonly #offers = new Set<LinkOffer>();
 
   constructor(core: Core, keyring: KeyringRoom, space: PrivateSpace, linked: () => Promise<void>) {
     this.#core = core;
@@ -70,7 +71,7 @@ export class LinkingRoom {
       await done;
     }
     const code = linkCode(secret);
-    return {
+    const offer: LinkOffer = {
       code,
       qr: `${this.#core.server}/#link=${code}`,
       expires: this.#core.now() + LINK_SECONDS * 1000,
@@ -78,6 +79,19 @@ export class LinkingRoom {
       done,
       cancel: () => settle?.reject(new BelfryError("cancelled", "linking was cancelled")),
     };
+    this.#offers.add(offer);
+    const forget = (): void => {
+      this.#offers.delete(offer);
+    };
+    done.then(forget, forget);
+    return offer;
+  }
+
+  /** Forgets the codes that are shown. */
+  async close(): Promise<void> {
+    const offers = [...this.#offers];
+    for (const offer of offers) offer.cancel();
+    await Promise.allSettled(offers.map(({ done }) => done));
   }
 
   async #answered(keys: LinkKeys, message: Uint8Array): Promise<void> {
