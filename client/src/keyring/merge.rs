@@ -1,7 +1,7 @@
 //! Two keyrings of one user, written at the same time, into one.
 //!
 //! The later change of each item stays, so nothing that one device added is lost because another
-//! wrote meanwhile; merging is the same in either order and done twice changes nothing.
+//! wrote meanwhile, and what was taken away stays away; merging is the same in either order and done twice changes nothing.
 
 use super::{Item, Keyring};
 use serde_json::{Map, Value};
@@ -98,6 +98,16 @@ fn later<'a>(one: &'a Item, other: &'a Item) -> &'a Item {
     }
 }
 
+/// The one that is gone, then the later: an id is never given twice, so a device that was shut out
+/// stays out, whoever named it anew meanwhile.
+fn gone_or_later<'a>(one: &'a Item, other: &'a Item) -> &'a Item {
+    match (one.removed(), other.removed()) {
+        (true, false) => one,
+        (false, true) => other,
+        _ => later(one, other),
+    }
+}
+
 fn options<'a>(one: Option<&'a Item>, other: Option<&'a Item>) -> Option<&'a Item> {
     match (one, other) {
         (Some(one), Some(other)) => Some(later(one, other)),
@@ -109,13 +119,14 @@ fn options<'a>(one: Option<&'a Item>, other: Option<&'a Item>) -> Option<&'a Ite
 /// it from a keyring that still had it: that one has to hear of it first.
 fn join<'a>(
     items: impl Iterator<Item = (&'a str, &'a Item)> + Clone,
+    stays: fn(&'a Item, &'a Item) -> &'a Item,
     now_ms: u64,
     kept_ms: u64,
 ) -> BTreeMap<&'a str, &'a Item> {
     let mut joined: BTreeMap<&str, &Item> = BTreeMap::new();
     let mut there: BTreeSet<&str> = BTreeSet::new();
     for (id, item) in items {
-        let stays = joined.get(id).map_or(item, |other| later(other, item));
+        let stays = joined.get(id).map_or(item, |other| stays(other, item));
         joined.insert(id, stays);
         if !item.removed() {
             there.insert(id);
@@ -128,7 +139,8 @@ fn join<'a>(
 
 fn lists(local: &[Item], remote: &[Item], now_ms: u64, kept_ms: u64) -> Vec<Item> {
     let all = local.iter().chain(remote).map(|item| (item.id(), item));
-    join(all, now_ms, kept_ms).into_values().cloned().collect()
+    let joined = join(all, gone_or_later, now_ms, kept_ms);
+    joined.into_values().cloned().collect()
 }
 
 fn settings(
@@ -138,7 +150,7 @@ fn settings(
 ) -> BTreeMap<String, Item> {
     let all = local.iter().chain(remote);
     let all = all.map(|(name, item)| (name.as_str(), item));
-    let stay = join(all, now_ms, REMOVED_KEPT_MS).into_iter();
+    let stay = join(all, later, now_ms, REMOVED_KEPT_MS).into_iter();
     stay.map(|(name, item)| (name.to_owned(), item.clone()))
         .collect()
 }

@@ -59,7 +59,7 @@ fn cases() -> Vec<(&'static str, Value, Value)> {
             one(17, item(a, "A", NOW)),
         ),
         (
-            "changed after it was removed",
+            "changed after it was removed, by a device that did not know: removed",
             one(17, gone(a, NOW)),
             one(17, item(a, "A", NOW + 1)),
         ),
@@ -132,6 +132,15 @@ fn cases() -> Vec<(&'static str, Value, Value)> {
             ),
         ),
         (
+            "a setting that was made again after it was removed",
+            with(nothing(), "settings", setting("22:00", NOW + 1)),
+            with(
+                nothing(),
+                "settings",
+                json!({"quietHours": {"removed": true, "changed": NOW}}),
+            ),
+        ),
+        (
             "a phrase on one side only",
             with(nothing(), "recovery", recovery("k", NOW)),
             nothing(),
@@ -140,6 +149,15 @@ fn cases() -> Vec<(&'static str, Value, Value)> {
             "two phrases: the later",
             with(nothing(), "recovery", recovery("new", NOW + 1)),
             with(nothing(), "recovery", recovery("old", NOW)),
+        ),
+        (
+            "a device removed on one side and later named anew on the other",
+            with(nothing(), "devices", json!([gone(LAPTOP, NOW)])),
+            with(
+                nothing(),
+                "devices",
+                json!([item(LAPTOP, "laptop", NOW + 1)]),
+            ),
         ),
         (
             "a device removed on one side, another added on the other",

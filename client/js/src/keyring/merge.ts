@@ -26,21 +26,27 @@ export function later<Item extends Merged>(one: Item, other: Item): Item {
   return greater(one, other);
 }
 
+/** The one that is gone, else the later: an id is never given twice, so a device that was shut out stays out, whoever named it anew meanwhile. */
+export function goneOrLater<Item extends Merged>(one: Item, other: Item): Item {
+  if ((one.removed === true) === (other.removed === true)) return later(one, other);
+  return one.removed === true ? one : other;
+}
+
 /** The items that stay, by name. One that is gone for long is forgotten, unless one side still had it: that side has to hear of it first. */
-function join<Item extends Merged>(named: [string, Item][], now: number, keptMs = REMOVED_KEPT_MS): [string, Item][] {
+function join<Item extends Merged>(named: [string, Item][], stays: (one: Item, other: Item) => Item, now: number, keptMs = REMOVED_KEPT_MS): [string, Item][] {
   const joined = new Map<string, Item>();
   const there = new Set<string>();
   for (const [name, item] of named) {
     const other = joined.get(name);
-    joined.set(name, other === undefined ? item : later(other, item));
+    joined.set(name, other === undefined ? item : stays(other, item));
     if (item.removed !== true) there.add(name);
   }
-  const stays = [...joined].filter(([name, item]) => there.has(name) || item.changed + keptMs >= now);
-  return stays.sort(([one], [other]) => compareBytes(utf8(one), utf8(other)));
+  const kept = [...joined].filter(([name, item]) => there.has(name) || item.changed + keptMs >= now);
+  return kept.sort(([one], [other]) => compareBytes(utf8(one), utf8(other)));
 }
 
 function joinLists<Item extends Merged & { id: string }>(ours: Item[], theirs: Item[], now: number, keptMs?: number): Item[] {
-  return join([...ours, ...theirs].map((item): [string, Item] => [item.id, item]), now, keptMs).map(([, item]) => item);
+  return join([...ours, ...theirs].map((item): [string, Item] => [item.id, item]), goneOrLater, now, keptMs).map(([, item]) => item);
 }
 
 /** What both hold, in one; the same whichever is first. Whoever puts it gives it a generation above both. */
@@ -57,7 +63,7 @@ export function mergeKeyrings(ours: KeyringContents, theirs: KeyringContents, no
   merged.devices = joinLists(ours.devices, theirs.devices, now, Infinity);
   merged.permissions = joinLists(ours.permissions, theirs.permissions, now);
   // From entries, since a setting may be called __proto__.
-  merged.settings = Object.fromEntries(join([...Object.entries(ours.settings), ...Object.entries(theirs.settings)], now));
+  merged.settings = Object.fromEntries(join([...Object.entries(ours.settings), ...Object.entries(theirs.settings)], later, now));
   if (ours.recovery !== undefined && theirs.recovery !== undefined) merged.recovery = later(ours.recovery, theirs.recovery);
   return merged;
 }
