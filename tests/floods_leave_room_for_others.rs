@@ -142,7 +142,7 @@ async fn guesses_from_one_address_leave_others_room_to_sign_in() {
     }
     // Some of them are there when the first is answered.
     let mut answers = vec![flood.join_next().await.expect("one").expect("no panic")];
-    let signed_in = server.client().sign_in("bystander", PASSWORD).await;
+    let signed_in = server.client().sign_in("bystander", PASSWORD, None).await;
     signed_in.expect("a place for another address");
     bystander.is_unharmed(&server).await;
     while let Some(answer) = flood.join_next().await {

@@ -153,7 +153,10 @@ impl TestServer {
             .sign_up(name, PASSWORD, None)
             .await
             .expect("an account");
-        let signed_in = server.sign_in(name, PASSWORD).await.expect("a sign-in");
+        let signed_in = server
+            .sign_in(name, PASSWORD, None)
+            .await
+            .expect("a sign-in");
         User {
             id: account.user_id.to_string(),
             server: server.with_token(signed_in.access_token),

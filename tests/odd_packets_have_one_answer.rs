@@ -203,7 +203,10 @@ async fn a_device_that_floods_is_read_slowly_and_can_still_be_removed_at_once() 
     // A sign-in ends with the device that was made with it, so each has its own.
     let sign_in = async || {
         let client = server.client();
-        let signed_in = client.sign_in("ada", PASSWORD).await.expect("a sign-in");
+        let signed_in = client
+            .sign_in("ada", PASSWORD, None)
+            .await
+            .expect("a sign-in");
         client.with_token(signed_in.access_token)
     };
     let new_device = async |name| {

@@ -38,7 +38,7 @@ const COMPRESSED_FROM_BYTES: usize = 1_400;
 
 /// What pages may use of the device: copying, and noticing that nobody is there. Nobody else's page
 /// can be inside of them, so this is for what a script of theirs could be made to do.
-const PERMISSIONS_POLICY: &str = "accelerometer=(), autoplay=(), bluetooth=(), camera=(), \
+const PERMISSIONS_POLICY: &str = "accelerometer=(), autoplay=(), camera=(), \
     clipboard-read=(), clipboard-write=(self), display-capture=(), fullscreen=(), geolocation=(), \
     gyroscope=(), hid=(), idle-detection=(self), magnetometer=(), microphone=(), midi=(), \
     payment=(), publickey-credentials-get=(), serial=(), usb=(), xr-spatial-tracking=()";

@@ -5,7 +5,8 @@ use crate::limit::{LimitReached, Refused};
 use crate::paging::{Key, Page, Paging};
 use crate::{Accounts, Caller, SIGN_IN_LIFETIME, random};
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
+use belfry_edge::auth::Credentials;
 use belfry_edge::{ApiError, Path, Query};
 use belfry_protocol::id::{DeviceId, SessionId, UserId};
 use belfry_protocol::problem::Problem;
@@ -43,14 +44,21 @@ struct SignedIn {
     /// Seconds that the token lives without being used: 30 days.
     expires_in: u64,
     user_id: UserId,
+    /// The device that it belongs to and ends with: one of the account that was named with its
+    /// password. Left out for a sign-in of none, which belongs to the first device that is made with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_id: Option<DeviceId>,
 }
 
 /// Signs in.
 ///
 /// A wrong name and a wrong password have the same answer, after the same work. After 5 failures a
 /// minute under one name from one address each further one brings a longer wait.
+///
+/// A device that signs in again sends its id and password in `Authorization` (Basic): the sign-in then
+/// belongs to it and ends with it. One that is not there, or of another account, counts as none.
 #[utoipa::path(
-    post, path = "/v1/sessions", tag = "Accounts", request_body = SignInRequest, security(()),
+    post, path = "/v1/sessions", tag = "Accounts", request_body = SignInRequest, security((), ("device" = [])),
     responses(
         (status = 201, description = "Signed in", body = SignedIn),
         (status = 401, description = "The name or the password is wrong", body = Problem),
@@ -60,9 +68,14 @@ struct SignedIn {
 async fn sign_in(
     State(accounts): State<Accounts>,
     Address(address): Address,
+    headers: HeaderMap,
     Given(given): Given<SignInRequest>,
 ) -> Result<(StatusCode, axum::Json<SignedIn>), Refused> {
     let inner = &accounts.0;
+    let on = match headers.contains_key(header::AUTHORIZATION) {
+        true => Some(Credentials::read(&headers)?),
+        false => None,
+    };
     let place = inner.hashing.place(address)?;
     let mut failures = inner
         .attempts
@@ -81,10 +94,20 @@ async fn sign_in(
     };
     inner.attempts.succeeded(&mut failures);
     let token = Secret::from_random(random()?);
+    // Held until it is kept, so that a device which is being removed takes it along.
+    let changing = inner.changing(account.user).await;
+    let device = match on {
+        Some(Credentials::Device { device, password }) => {
+            let directory = &inner.directory;
+            let right = directory.verify_device(account.user, device, password);
+            right.await?.then_some(device)
+        }
+        _ => None,
+    };
     let sign_in = SignIn {
         id: SessionId::from_bytes(random()?),
         user: account.user,
-        device: None,
+        device,
         created: now,
         used: now,
         expires: now.plus(SIGN_IN_LIFETIME),
@@ -93,6 +116,7 @@ async fn sign_in(
         .directory
         .create_sign_in(token.hash(), &sign_in)
         .await?;
+    drop(changing);
     let all = inner.directory.sign_ins(account.user, now).await?;
     if all.len() >= SIGN_INS_MAX
         && let Some(oldest) = all.last()
@@ -104,6 +128,7 @@ async fn sign_in(
         token_type: "Bearer",
         expires_in: SIGN_IN_LIFETIME.as_secs(),
         user_id: account.user,
+        device_id: device,
     };
     Ok((StatusCode::CREATED, axum::Json(signed_in)))
 }
@@ -111,7 +136,7 @@ async fn sign_in(
 #[derive(Serialize, ToSchema)]
 struct SignInInfo {
     id: SessionId,
-    /// The device that was made with it, and with which it ends.
+    /// The device that it belongs to, and with which it ends.
     device_id: Option<DeviceId>,
     created: Timestamp,
     /// To the hour.

@@ -170,13 +170,23 @@ impl Server {
         self.json(self.post("/v1/accounts").json(&body)).await
     }
 
-    /// Signs in; the answer's token goes into [`Server::with_token`].
+    /// Signs in; the answer's token goes into [`Server::with_token`]. On a device that there is, with
+    /// its credentials, so that the sign-in ends with it.
     ///
     /// # Errors
     /// 401 a wrong name or password, 429 too many failures.
-    pub async fn sign_in(&self, username: &str, password: &str) -> Result<SignedIn, ServerError> {
+    pub async fn sign_in(
+        &self,
+        username: &str,
+        password: &str,
+        on: Option<&Device>,
+    ) -> Result<SignedIn, ServerError> {
         let body = json!({"username": username, "password": password});
-        self.json(self.post("/v1/sessions").json(&body)).await
+        let mut request = self.post("/v1/sessions").json(&body);
+        if let Some(device) = on {
+            request = request.basic_auth(device.device_id, Some(&device.mqtt.password));
+        }
+        self.json(request).await
     }
 
     /// Ends this sign-in.

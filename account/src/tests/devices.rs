@@ -1,6 +1,8 @@
 //! Devices, with MQTT connections of their own.
 
 use super::*;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// A connected device (MQTT 3.1.1), which hears its user's events.
@@ -289,6 +291,39 @@ async fn a_removed_device_is_gone_with_its_connection_and_its_sign_ins() {
     );
     server.device(&third, "tablet").await;
     assert_eq!(phone.event().await, "device.added");
+}
+
+#[tokio::test]
+async fn a_device_that_signs_in_again_takes_that_sign_in_along_too() {
+    let server = Server::new().await;
+    let token = server.user("ada").await;
+    let laptop = server.device(&token, "laptop").await;
+    let others = server.device(&server.user("bob").await, "laptop").await;
+    let sign_in = async |device: &Answer, password: &str| {
+        let basic = STANDARD.encode(format!("{}:{password}", device.text("device_id")));
+        let body = json!({"username": "ada", "password": PASSWORD});
+        let basic = format!("Basic {basic}");
+        let signed_in = server.ask("POST", "/v1/sessions", &basic, body).await;
+        assert_eq!(signed_in.status, 201, "{}", signed_in.json);
+        let token = Token(format!("Bearer {}", signed_in.text("access_token")));
+        (signed_in.json["device_id"].clone(), token)
+    };
+    let password = |device: &Answer| device.json["mqtt"]["password"].as_str().unwrap().to_owned();
+    let (on, own) = sign_in(&laptop, &password(&laptop)).await;
+    assert_eq!(on, laptop.json["device_id"]);
+    let (on, wrong) = sign_in(&laptop, "guessed").await;
+    assert_eq!(on, Value::Null);
+    let (on, another) = sign_in(&others, &password(&others)).await;
+    assert_eq!(on, Value::Null);
+    let path = format!("/v1/devices/{}", laptop.text("device_id"));
+    let removed = server.ask("DELETE", &path, &wrong.0, Value::Null).await;
+    assert_eq!(removed.status, 204);
+    for (token, expected) in [(own, 401), (token, 401), (wrong, 200), (another, 200)] {
+        let me = server.ask("GET", "/v1/me", &token.0, Value::Null).await;
+        assert_eq!(me.status, expected);
+    }
+    // It is not there any more.
+    assert_eq!(sign_in(&laptop, &password(&laptop)).await.0, Value::Null);
 }
 
 #[tokio::test]

@@ -147,9 +147,9 @@ export class Belfry extends Emitter<BelfryEvents> {
    */
   async signIn(as: { username: string; password: string; replace?: boolean }): Promise<void> {
     const { username, password, replace = false } = as;
-    const { token, userId } = await this.#core.api.signIn({ username, password });
     await this.#core.loadRecord();
     let { record } = this.#core;
+    const { token, userId } = await this.#core.api.signIn({ username, password }, record?.device ?? null);
     if (record?.device && record.userId !== userId && !replace) {
       await this.#core.api.signOut(token).catch(() => undefined);
       throw new BelfryError("another-account", `this store has a device of ${record.username}`);
@@ -177,7 +177,7 @@ export class Belfry extends Emitter<BelfryEvents> {
   async confirmPassword(password: string): Promise<void> {
     const { record } = this.#core;
     if (!record?.token) throw new BelfryError("wrong-state", "nobody is signed in");
-    const { token, userId } = await this.#core.api.signIn({ username: record.username, password });
+    const { token, userId } = await this.#core.api.signIn({ username: record.username, password }, record.device);
     if (userId !== record.userId) throw new BelfryError("server-lied", "the server signed in another account");
     if (record.device === null) {
       await this.#core.saveRecord({ ...record, token, signedInAt: this.#core.now() });
@@ -225,7 +225,7 @@ export class Belfry extends Emitter<BelfryEvents> {
       await api.changePassword(old, now, null);
     } catch (error) {
       if (!(error instanceof BelfryError) || error.code !== "sign-in-again") throw error;
-      const { token } = await api.signIn({ username: record.username, password: old });
+      const { token } = await api.signIn({ username: record.username, password: old }, record.device);
       await api.changePassword(old, now, token);
       await this.#core.changeRecord({ token, signedInAt: this.#core.now() });
     }

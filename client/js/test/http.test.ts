@@ -19,7 +19,7 @@ test("a problem is an error with the server's words", async () => {
     return true;
   });
   await assert.rejects(api(() => problem(401, "sign-in-again")).removeDevice("d", null), { code: "sign-in-again" });
-  await assert.rejects(api(() => problem(401, "x")).signIn({ username: "a", password: "b" }), { code: "wrong-credentials" });
+  await assert.rejects(api(() => problem(401, "x")).signIn({ username: "a", password: "b" }, null), { code: "wrong-credentials" });
   await assert.rejects(api(() => problem(403, "x")).changePassword("a", "b", null), { code: "wrong-credentials" });
   await assert.rejects(api(() => new Response("<h1>Bad gateway</h1>", { status: 502 })).devices(), { code: "refused", message: "the server answered 502" });
 });

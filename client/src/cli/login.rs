@@ -62,7 +62,12 @@ impl Login {
                 .sign_up(&self.username, &password, self.invite.as_deref())
                 .await?;
         }
-        let signed_in = server.sign_in(&self.username, &password).await?;
+        // Its password is for the server that made it alone.
+        let on = present
+            .as_ref()
+            .filter(|present| present.server == server.base());
+        let on = on.map(|present| &present.device);
+        let signed_in = server.sign_in(&self.username, &password, on).await?;
         let server = server.with_token(&signed_in.access_token);
         let device = self
             .device(&server, &state, &signed_in, present, globals)

@@ -27,7 +27,7 @@ pub struct SignIn {
     pub id: SessionId,
     /// Whose.
     pub user: UserId,
-    /// The device that was made with it.
+    /// The device that was made with it, or on which it was made.
     pub device: Option<DeviceId>,
     /// When the password was given.
     pub created: Timestamp,
@@ -219,10 +219,11 @@ impl Directory {
     ) -> Result<(), DirectoryError> {
         execute!(
             self,
-            "INSERT INTO sessions (token_hash, user_id, session_id, created, used, expires) VALUES ($1, $2, $3, $4, $5, $6)",
+            "INSERT INTO sessions (token_hash, user_id, session_id, device_id, created, used, expires) VALUES ($1, $2, $3, $4, $5, $6, $7)",
             &token.as_bytes()[..],
             &sign_in.user.as_bytes()[..],
             &sign_in.id.as_bytes()[..],
+            sign_in.device.as_ref().map(|device| &device.as_bytes()[..]),
             millis(sign_in.created),
             millis(sign_in.used),
             millis(sign_in.expires)

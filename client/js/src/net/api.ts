@@ -155,9 +155,11 @@ export class Api {
     await this.#http.ask({ method: "POST", path: "/v1/accounts", json: account });
   }
 
-  async signIn(as: { username: string; password: string }): Promise<{ token: string; userId: string }> {
+  /** On a device that there is, with its credentials, so that the sign-in ends with it. */
+  async signIn(as: { username: string; password: string }, on: { id: string; password: string } | null): Promise<{ token: string; userId: string }> {
     try {
-      const answer = fields(await this.#http.json({ method: "POST", path: "/v1/sessions", json: as }), "a sign-in");
+      const device = on && { device: on.id, password: on.password };
+      const answer = fields(await this.#http.json({ method: "POST", path: "/v1/sessions", as: device, json: as }), "a sign-in");
       return { token: text(answer, "access_token", "a sign-in"), userId: id(answer, "user_id", "a sign-in") };
     } catch (error) {
       if (statusOf(error) !== 401) throw error;
