@@ -228,6 +228,20 @@ test("what was put away elsewhere before it came here is put away here too", asy
   assert.deepEqual((await tablet.inbox.list({ dismissed: true })).map(({ content, seen }) => [content.title, seen]), [["Gone", true]]);
 });
 
+test("what was held back from this device and seen elsewhere is in its inbox, as seen", async () => {
+  const tablet = await linked("tablet");
+  const subscription = await belfry.permissions.approve("https://news.example");
+  await tablet.keyring.refresh();
+  world.server.sessions.get(tablet.state.name === "ready" ? tablet.state.deviceId : "")?.delete(`u/${world.server.user}/n/+`);
+  const ids = [];
+  for (const title of ["One", "Two"]) ids.push(await world.send(subscription, "https://news.example", JSON.stringify({ title })));
+  assert.deepEqual(await titles(tablet), []);
+  const taken = tablet.next("notification");
+  await belfry.inbox.markSeen([ids[0]!]);
+  assert.equal((await taken).live, false);
+  assert.deepEqual((await tablet.inbox.list()).map(({ content, seen }) => [content.title, seen]), [["One", true]]);
+});
+
 test("a mark that was not sent is not lost when the program ends", async () => {
   const subscription = await belfry.permissions.approve("https://news.example");
   const id = await world.send(subscription, "https://news.example", `{"title":"One"}`);

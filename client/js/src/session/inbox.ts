@@ -337,9 +337,18 @@ export class InboxRoom {
     this.flush();
   }
 
-  /** Another device saw them. */
+  /**
+   * Another device saw them. What this one does not have was held back from it, and is owed to it no more: it is read
+   * from the history, where the newest page has it unless it was held for long.
+   */
   heardSeen(ids: string[]): Promise<void> {
-    return this.#serially(() => this.#mark("seen", ids, false));
+    return this.#serially(async () => {
+      await this.#mark("seen", ids, false);
+      const held = new Set(ids.filter((id) => !this.#messages.has(id)));
+      if (held.size === 0) return;
+      const { items } = await this.#core.api.history({ before: NEWEST });
+      await this.#takeItems(items.filter((item) => item !== null && held.has(item.envelope.id)).reverse());
+    });
   }
 
   /** Another device dismissed them. Those that are not here yet are remembered for when they come. */
