@@ -58,7 +58,7 @@ struct SignedIn {
 /// A device that signs in again sends its id and password in `Authorization` (Basic): the sign-in then
 /// belongs to it and ends with it. One that is not there, or of another account, counts as none.
 #[utoipa::path(
-    post, path = "/v1/sessions", tag = "Accounts", request_body = SignInRequest, security((), ("device" = [])),
+    post, path = "/v1/sessions", tag = "Accounts", request_body = SignInRequest, security(()),
     responses(
         (status = 201, description = "Signed in", body = SignedIn),
         (status = 401, description = "The name or the password is wrong", body = Problem),

@@ -13,8 +13,10 @@ use belfry_protocol::time::Timestamp;
 use belfry_protocol::topic::PrivateTopic;
 use bytes::Bytes;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable as _, Snapshot};
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::RwLock;
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 /// Blocks of the disk kept in memory.
@@ -198,15 +200,24 @@ impl Disk {
 pub(super) struct Shared {
     folder: PathBuf,
     disk: RwLock<Option<Disk>>,
+    /// Where the number of synced batches is noted, beside the database.
+    note: Mutex<File>,
 }
 
 impl Shared {
     pub(super) fn open(folder: &Path) -> Result<Self, OpenError> {
         std::fs::create_dir_all(folder)?;
         let disk = Disk::open(&folder.join("log"))?;
+        let note = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(folder.join("batches"))?;
         let shared = Self {
             folder: folder.to_owned(),
             disk: RwLock::new(None),
+            note: Mutex::new(note),
         };
         let found = disk.batches().map_err(|_| OpenError::Unreadable)?;
         let missing = shared.missing_batches(found);
@@ -217,28 +228,19 @@ impl Shared {
                 "the mailbox lost its newest batches: its files were damaged or replaced by older ones"
             );
         }
-        *shared
-            .disk
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(disk);
+        *shared.disk.write().unwrap_or_else(PoisonError::into_inner) = Some(disk);
         Ok(shared)
     }
 
     /// The open database.
     pub(super) fn disk(&self) -> Result<Disk, ReadError> {
-        let disk = self
-            .disk
-            .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let disk = self.disk.read().unwrap_or_else(PoisonError::into_inner);
         disk.clone().ok_or(ReadError::Closed)
     }
 
     /// Opens the database anew after a write failed: fjall takes no more on the old handle.
     pub(super) fn reopen(&self) -> Result<Disk, OpenError> {
-        let mut disk = self
-            .disk
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut disk = self.disk.write().unwrap_or_else(PoisonError::into_inner);
         *disk = None;
         let reopened = Disk::open(&self.folder.join("log"))?;
         *disk = Some(reopened.clone());
@@ -246,19 +248,30 @@ impl Shared {
     }
 
     /// Notes how many batches are synced, so that a start can tell when the newest are missing. Not
-    /// synced itself: a note that is too old hides a loss at worst, and claims none.
+    /// synced itself: a note that is too old hides a loss at worst, and claims none. Written over and
+    /// always as long: a file that is made anew is written out by the file system each time.
     pub(super) fn note_batches(&self, batches: u64) {
-        let note = self.folder.join("batches");
-        if let Err(error) = std::fs::write(note, batches.to_string()) {
+        let mut note = self.note();
+        let written = note
+            .seek(SeekFrom::Start(0))
+            .and_then(|_| note.write_all(format!("{batches:020}").as_bytes()));
+        if let Err(error) = written {
             tracing::warn!(%error, "cannot note the newest batch of the mailbox");
         }
     }
 
     /// Batches that were noted as synced beyond those that were found.
     pub(super) fn missing_batches(&self, found: u64) -> u64 {
-        let note = std::fs::read_to_string(self.folder.join("batches"));
-        let noted = note.ok().and_then(|text| text.trim().parse().ok());
+        let (mut note, mut text) = (self.note(), String::new());
+        let read = note
+            .seek(SeekFrom::Start(0))
+            .and_then(|_| note.read_to_string(&mut text));
+        let noted = read.ok().and_then(|_| text.trim().parse().ok());
         noted.unwrap_or(0_u64).saturating_sub(found)
+    }
+
+    fn note(&self) -> MutexGuard<'_, File> {
+        self.note.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn owed(
