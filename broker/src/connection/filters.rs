@@ -1,6 +1,7 @@
 //! SUBSCRIBE and UNSUBSCRIBE: which filters a device may have, and where they start.
 
 use super::{Client, Connection, wall_clock};
+use crate::delivery::Settled;
 use crate::denial::{self, Denial};
 use crate::mailbox::apply_one;
 use crate::notice::Live;
@@ -186,6 +187,11 @@ impl Connection {
             let Outcome::Session { row, head, .. } = apply_one(mailbox, command).await? else {
                 return Err(Refusal::Unavailable);
             };
+            // What it published with No Local is settled there, and only the old filter says so here.
+            client.delivery.adopt(&Settled {
+                acked: row.acked,
+                holes: row.holes,
+            });
             client.delivery.set_filters(row.filters, head);
             return Ok(());
         }

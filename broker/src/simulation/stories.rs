@@ -204,6 +204,33 @@ fn a_message_that_is_read_behind_does_not_go_back_to_a_publisher_with_no_local()
 }
 
 #[test]
+fn a_filter_made_again_without_no_local_does_not_bring_back_what_was_published_before() {
+    let profile = Profile {
+        window: 1,
+        ..Profile::calm()
+    };
+    holds(profile, async |world| {
+        for device in 0..2 {
+            world.connected(device, PERSISTENT).await?;
+        }
+        world.subscribe_to(
+            0,
+            vec![
+                ("n/#".to_owned(), true, false),
+                ("x/#".to_owned(), true, true),
+            ],
+        );
+        world.subscribed(1, "x/#").await?;
+        // It is behind, since its window is full.
+        world.devices[0].connections[0].acknowledging = Acknowledging::Never;
+        world.posted(Urgency::High).await?;
+        world.publish_to(0, "x/d", 1, false, 0);
+        world.pass(200).await?;
+        world.subscribed(0, "x/#").await
+    });
+}
+
+#[test]
 fn what_is_acknowledged_on_a_resumed_session_leaves_what_was_held_below_it_owed() {
     let profile = Profile {
         window: 1,
