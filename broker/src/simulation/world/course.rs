@@ -146,6 +146,12 @@ impl World {
         let now = millis();
         let slow = self.profile.commit_delay_max > 1_000;
         let unheard = process.and_then(|process| process.bus.unheard(now.saturating_sub(slack)));
+        for device in &self.devices {
+            // It may not have heard of that yet.
+            if device.connections.iter().any(|one| one.end.was_left()) {
+                self.whereabouts.unsure(device.id, now);
+            }
+        }
         for device in 0..self.devices.len() {
             for at in 0..self.devices[device].connections.len() {
                 let connection = &mut self.devices[device].connections[at];
