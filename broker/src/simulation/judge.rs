@@ -29,6 +29,8 @@ pub(super) struct Watch {
     sent: BTreeSet<u64>,
     sent_once: BTreeSet<u64>,
     highest: u64,
+    /// Which sending was repeated last.
+    repeated: u64,
 }
 
 /// What else the judge goes by.
@@ -68,6 +70,7 @@ impl Watch {
             sent: BTreeSet::new(),
             sent_once: BTreeSet::new(),
             highest: 0,
+            repeated: 0,
         }
     }
 
@@ -198,6 +201,14 @@ impl Watch {
                 "{seq} has DUP and id {}, and was sent before as {before:?}",
                 publish.id
             );
+            // MQTT 5.0 §4.6.
+            let sending = row.order.get(&seq).copied().unwrap_or(u64::MAX);
+            must!(
+                row.cut_short || circumstances.forgets || sending > self.repeated,
+                "{seq} was sent as number {sending}, and again after number {}",
+                self.repeated
+            );
+            self.repeated = sending;
         } else {
             must!(
                 circumstances.forgets || row.forgets || before.is_none(),
@@ -224,6 +235,10 @@ impl Watch {
         }
         let row = &mut contract.sessions[session];
         row.sent.insert(seq, (publish.id, self.number));
+        if !publish.dup {
+            row.sendings += 1;
+            row.order.insert(seq, row.sendings);
+        }
         Ok(())
     }
 

@@ -36,6 +36,10 @@ pub(in crate::simulation) struct Session {
     pub(in crate::simulation) taken: BTreeMap<u64, Millis>,
     /// What was sent to it at QoS 1: the packet id and the connection of the last time.
     pub(in crate::simulation) sent: BTreeMap<u64, (u16, u64)>,
+    /// The order in which these were last sent to it as new.
+    pub(in crate::simulation) order: BTreeMap<u64, u64>,
+    /// How many were.
+    pub(in crate::simulation) sendings: u64,
     /// The largest window of its connections.
     pub(in crate::simulation) window: usize,
     /// Whether the broker may not know any more what it had sent.
@@ -59,6 +63,8 @@ impl Session {
             acknowledged: BTreeSet::new(),
             taken: BTreeMap::new(),
             sent: BTreeMap::new(),
+            order: BTreeMap::new(),
+            sendings: 0,
             window: 0,
             forgets: false,
             cut_short: false,
