@@ -12,6 +12,19 @@ use std::time::Duration;
 /// The contract's `away_grace`, in words of its own: what is judged does not judge itself.
 const AWAY_GRACE: Duration = Duration::from_secs(30);
 
+/// When an entry goes out at the latest, whoever is where.
+pub(super) fn released_by(entry: &Entry) -> Millis {
+    entry.sent
+        + match &entry.kind {
+            Kind::Private { .. } => 0,
+            Kind::Notification { urgency, .. } => match urgency {
+                Urgency::High => 0,
+                Urgency::Normal => AWAY_GRACE.as_millis() as u64,
+                Urgency::Low | Urgency::VeryLow => entry.expires.saturating_sub(entry.sent) / 2,
+            },
+        }
+}
+
 /// What is known of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Known {

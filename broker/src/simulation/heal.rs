@@ -2,6 +2,7 @@
 //! released; then each session has to have exactly what it was owed.
 
 use super::acts::Connecting;
+use super::away::released_by;
 use super::contract::{Violation, must};
 use super::device::Phase;
 use super::time::{Millis, millis};
@@ -12,6 +13,8 @@ use crate::presence::Presence;
 const QUIET: Millis = 45_000;
 /// Longer than half the longest TTL that is ever held here.
 const RELEASED_BY: Millis = 13 * 3_600_000;
+/// What is released then takes no longer to be acknowledged.
+const PROMPT: Millis = 5_000;
 /// No world takes longer to become quiet.
 const PATIENCE: Millis = 3_600_000;
 
@@ -29,6 +32,7 @@ impl World {
             while millis() < until {
                 self.pass(1_800_000).await?;
                 self.keep_alive();
+                self.nothing_is_late()?;
             }
             self.all_connected().await?;
         }
@@ -93,6 +97,30 @@ impl World {
                 "the broker does not come to rest"
             );
             self.pass(self.written_at + QUIET - millis()).await?;
+        }
+        Ok(())
+    }
+
+    /// What was held is out once its time is over.
+    fn nothing_is_late(&mut self) -> Result<(), Violation> {
+        let now = millis();
+        for device in &mut self.devices {
+            let id = device.id;
+            let session = device.current().and_then(|one| one.watch.session);
+            let Some(session) = session else {
+                continue;
+            };
+            let row = &self.contract.sessions[session];
+            for entry in &self.contract.log {
+                let released = released_by(entry);
+                let late = released + PROMPT < now && !row.acknowledged.contains(&entry.seq);
+                must!(
+                    !late || !self.contract.owes(session, entry, now),
+                    "{} was to get {} at {released}, and has not: {entry:?}",
+                    name(id),
+                    entry.seq
+                );
+            }
         }
         Ok(())
     }
