@@ -77,6 +77,12 @@ impl SimulatedBus {
         self.0.lines.lock().unwrap().faults = faults;
     }
 
+    /// What is told from now on arrives.
+    pub(super) fn recover(&self) {
+        let mut lines = self.0.lines.lock().unwrap();
+        (lines.mail.losing, lines.change.losing) = (0, 0);
+    }
+
     /// Nothing arrives any more.
     pub(super) fn kill(&self) {
         self.0.lines.lock().unwrap().dead = true;

@@ -3,11 +3,12 @@
 
 use super::acts::Connecting;
 use super::away::released_by;
-use super::contract::{Violation, must};
+use super::contract::{Entry, Kind, Violation, must};
 use super::device::Phase;
 use super::time::{Millis, millis};
 use super::world::{World, name};
 use crate::presence::Presence;
+use belfry_protocol::push::Urgency;
 
 /// Longer than a sweep and a retry take: who has not heard of what it is owed by then never will.
 const QUIET: Millis = 45_000;
@@ -32,7 +33,7 @@ impl World {
             while millis() < until {
                 self.pass(1_800_000).await?;
                 self.keep_alive();
-                self.nothing_is_late()?;
+                self.nothing_waits(|_| true, released_by)?;
             }
             self.all_connected().await?;
         }
@@ -45,6 +46,9 @@ impl World {
         self.keep_alive();
         self.pass(2_000).await?;
         self.check()?;
+        if self.profile.holds && self.chance.percent(30) {
+            self.last_active_one_leaves().await?;
+        }
         self.faults = true;
         Ok(())
     }
@@ -101,8 +105,12 @@ impl World {
         Ok(())
     }
 
-    /// What was held is out once its time is over.
-    fn nothing_is_late(&mut self) -> Result<(), Violation> {
+    /// Of these entries, no session still waits for what it was to get by then.
+    fn nothing_waits(
+        &mut self,
+        of: impl Fn(&Entry) -> bool,
+        by: impl Fn(&Entry) -> Millis,
+    ) -> Result<(), Violation> {
         let now = millis();
         for device in &mut self.devices {
             let id = device.id;
@@ -111,18 +119,54 @@ impl World {
                 continue;
             };
             let row = &self.contract.sessions[session];
-            for entry in &self.contract.log {
-                let released = released_by(entry);
-                let late = released + PROMPT < now && !row.acknowledged.contains(&entry.seq);
+            let log = self.contract.log.iter();
+            for entry in log.filter(|entry| of(entry) && by(entry) + PROMPT <= now) {
+                let waits = !row.acknowledged.contains(&entry.seq);
                 must!(
-                    !late || !self.contract.owes(session, entry, now),
-                    "{} was to get {} at {released}, and has not: {entry:?}",
+                    !waits || !self.contract.owes(session, entry, now),
+                    "{} was to get {} at {}, and has not: {entry:?}",
                     name(id),
-                    entry.seq
+                    entry.seq,
+                    by(entry)
                 );
             }
         }
         Ok(())
+    }
+
+    /// What is held since one device is active goes out as that one leaves, or at once without one.
+    async fn last_active_one_leaves(&mut self) -> Result<(), Violation> {
+        if let Some(process) = &self.process {
+            process.bus.recover();
+        }
+        let stays = self.chance.percent(50);
+        for device in 0..self.devices.len() {
+            let active = device == 0 && !stays;
+            let presence = if active {
+                Presence::Active
+            } else {
+                Presence::Away
+            };
+            self.say(device, presence);
+        }
+        self.pass(PROMPT).await?;
+        let head = self.contract.head();
+        let permission = self.permission();
+        self.post_one(permission, Urgency::Normal, 86_400, None, 10);
+        self.pass(1_000).await?;
+        if let Some(connection) = self.devices[0].current().filter(|_| !stays) {
+            connection.say_goodbye(None);
+            self.whereabouts.unsure(self.devices[0].id, millis());
+        }
+        self.pass(PROMPT).await?;
+        let normal = |entry: &Entry| {
+            let urgency = match &entry.kind {
+                Kind::Notification { urgency, .. } => Some(*urgency),
+                Kind::Private { .. } => None,
+            };
+            entry.seq > head && urgency == Some(Urgency::Normal)
+        };
+        self.nothing_waits(normal, |entry| entry.sent)
     }
 
     /// Each session has what it was owed, and the mailbox knows it.
