@@ -168,6 +168,21 @@ impl Session {
         }
     }
 
+    /// Whether it has the filter, and had it with these options: it may be told of that late.
+    pub(in crate::simulation) fn has_granted(
+        &self,
+        filter: &str,
+        at_least_once: bool,
+        no_local: bool,
+    ) -> bool {
+        let mut subscriptions = self.subscriptions.iter();
+        self.has(filter)
+            && subscriptions.any(|made| {
+                made.filter == filter
+                    && (made.at_least_once, made.no_local) == (at_least_once, no_local)
+            })
+    }
+
     pub(in crate::simulation) fn has(&self, filter: &str) -> bool {
         let mut subscriptions = self.subscriptions.iter();
         subscriptions.any(|made| made.filter == filter && made.until.is_none())

@@ -252,7 +252,9 @@ impl World {
                         // It may have been revoked meanwhile.
                         let exact = filter.starts_with("n/") && filter.len() > 4;
                         must!(
-                            exact || row.has(&filter) || row.ended.is_some(),
+                            exact
+                                || row.has_granted(&filter, at_least_once, no_local)
+                                || row.ended.is_some(),
                             "{filter} was granted and is not durable"
                         );
                     } else if !stored {
