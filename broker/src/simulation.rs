@@ -35,7 +35,7 @@ const USER: UserId = UserId::from_bytes([1; 16]);
 const PASSWORD: &[u8] = b"secret";
 
 /// Seeds that each run of the tests tries.
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 500;
 
 fn device_id(number: usize) -> DeviceId {
     let mut bytes = [2; 16];
