@@ -53,6 +53,13 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     runtime.block_on(serve(config, room))
 }
 
+/// Passwords hashed at a time: as configured, but for one processor that is left to all else. However
+/// far the hashing steps back, with every processor full of it a notification takes five times as long.
+fn password_hashes(configured: usize) -> usize {
+    let spare = std::thread::available_parallelism().map_or(1, |all| all.get() - 1);
+    configured.min(spare.max(1))
+}
+
 /// What a start would find wrong with a configuration that is good by itself.
 pub(crate) fn check(config: &Config) -> anyhow::Result<()> {
     log_filter(config)?;
@@ -327,7 +334,7 @@ fn account_settings(
         registration: config.registration(),
         accounts_per_hour: config.limits.accounts_per_hour,
         sign_in_failures_per_minute: config.limits.sign_in_failures_per_minute,
-        password_hashes: config.limits.password_hashes,
+        password_hashes: password_hashes(config.limits.password_hashes),
         devices_per_user: config.limits.devices_per_user,
         permissions_per_user: config.limits.permissions_per_user,
         away_grace: config.away_grace,

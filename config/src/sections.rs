@@ -134,7 +134,7 @@ section! {
     accounts_per_hour: u32 = 5;
     /// Failed sign-ins a minute by name and address before waits grow.
     sign_in_failures_per_minute: u32 = 5;
-    /// Passwords hashed at a time; each takes 19 MiB and a core for a moment.
+    /// Passwords hashed at a time, at most; each takes 19 MiB and a core for a moment.
     password_hashes: usize = 4;
     /// Retained topics in a user's private space.
     private_topics: usize = 1_000;
