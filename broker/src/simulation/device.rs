@@ -51,6 +51,8 @@ pub(super) struct ExactlyOnce {
     payload: Vec<u8>,
     /// Whether PUBREC came.
     received: bool,
+    /// The session that it was published in.
+    session: Option<usize>,
 }
 
 pub(super) struct Connection {
@@ -329,10 +331,12 @@ impl Device {
             return;
         }
         let id = self.packet_id();
+        let session = self.current().and_then(|one| one.watch.session);
         let message = ExactlyOnce {
             topic,
             payload,
             received: false,
+            session,
         };
         self.exactly_once.insert(id, message);
         self.send_exactly_once(id, false);
@@ -362,11 +366,11 @@ impl Device {
         connection.send(&bytes);
     }
 
-    /// On a session that was present it goes on with its QoS 2 messages; else they are given up.
-    pub(super) fn resume(&mut self, present: bool) {
-        if !present {
-            self.exactly_once.clear();
-        }
+    /// On a session that was present it goes on with its QoS 2 messages; else they are given up. Here
+    /// it also knows of a session that began without its hearing of it, which MQTT cannot tell it.
+    pub(super) fn resume(&mut self, present: bool, session: Option<usize>) {
+        self.exactly_once
+            .retain(|_, message| present && message.session == session);
         let ids: Vec<u16> = self.exactly_once.keys().copied().collect();
         for id in ids {
             self.send_exactly_once(id, true);

@@ -228,7 +228,7 @@ impl World {
             Event::Connected { present, code } => {
                 if code == 0 {
                     self.whereabouts.unsure(id, now);
-                    self.devices[device].resume(present);
+                    self.devices[device].resume(present, session);
                     // A device usually wants something.
                     if self.faults && !present && self.profile.rounds > 0 {
                         self.subscribe(device);
