@@ -115,6 +115,13 @@ impl Connection {
         self.phase == Phase::Open && !self.said_goodbye
     }
 
+    /// Entries whose acknowledgement has arrived, be it unread.
+    pub(super) fn arrived(&self, now: Millis) -> Vec<u64> {
+        let arrives = self.is_open() && self.unheard_until <= now && !self.end.ended();
+        let pending = self.acknowledgements.iter().filter(|_| arrives);
+        pending.map(|(_, seq)| *seq).collect()
+    }
+
     pub(super) fn send(&mut self, bytes: &[u8]) {
         self.sent += bytes.len() as u64;
         self.end.send(bytes);

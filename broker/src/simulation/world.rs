@@ -253,6 +253,7 @@ impl World {
         };
         let broker = process.broker.clone();
         self.note(|| "the server drains".to_owned());
+        let arrived = self.acknowledgements_arrived();
         let drained = Arc::new(AtomicBool::new(false));
         let done = Arc::clone(&drained);
         tokio::spawn(async move {
@@ -273,11 +274,32 @@ impl World {
         process.engine.kill();
         process.bus.kill();
         let failed = self.disk_failed_at >= began;
+        for (session, seq) in arrived.into_iter().filter(|_| !failed) {
+            let entry = self.contract.entry(seq);
+            let owed = entry.is_some_and(|entry| self.contract.owes(session, entry, millis()));
+            must!(!owed, "{seq} was acknowledged before the server stopped");
+        }
         let durable = if failed { 0 } else { millis() };
         self.note(|| "the server is stopped".to_owned());
         self.contract.stopped(durable, millis())?;
         self.stopped = Some(process.engine);
         Ok(())
+    }
+
+    /// What was acknowledged on connections that nothing else ends: the session and the entry.
+    fn acknowledgements_arrived(&self) -> Vec<(usize, u64)> {
+        let now = millis();
+        let mut arrived = Vec::new();
+        for device in &self.devices {
+            let [connection] = &device.connections[..] else {
+                continue;
+            };
+            if let Some(session) = connection.watch.session.filter(|_| connection.watch.stored) {
+                let seqs = connection.arrived(now).into_iter();
+                arrived.extend(seqs.map(|seq| (session, seq)));
+            }
+        }
+        arrived
     }
 
     /// Nothing is written for so long.
