@@ -22,9 +22,9 @@ pub(crate) trait AnyMailbox: Send + Sync + 'static {
     fn retained(&self, user: UserId) -> BoxFuture<'_, Result<Vec<Retained>, Refusal>>;
 }
 
-/// Commands of connections that may be in the mailbox's queue. What else
-/// connections want waits here, in the order of its coming, so that thousands who come or go together
-/// neither fill that queue, which would refuse them, nor make a post wait for them all.
+/// Commands of connections that may be in the mailbox's queue: so many share a sync, and a post waits
+/// for no more of them. What else connections want waits here, in the order of its coming, so that
+/// thousands who come or go together do not fill that queue, which would refuse them.
 const COMMANDS_MAX: u32 = 128;
 
 /// A mailbox that connections take turns at.

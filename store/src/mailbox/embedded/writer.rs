@@ -472,7 +472,7 @@ impl Writer {
                 return false;
             }
         };
-        let mut more = due.len() == slice.users || forgotten.len() == slice.idempotency_keys;
+        let full = due.len() == slice.users || forgotten.len() == slice.idempotency_keys;
         let mut since = self.over_since;
         if let Some((end, _)) = forgotten.last()
             && let Ok(until) = rows::until_of(end)
@@ -481,32 +481,23 @@ impl Writer {
         }
         self.forgotten = forgotten;
         let mut pruned = Vec::new();
-        for (at, user) in due {
-            if began.elapsed() >= slice.time || self.load(user).is_err() {
-                more = true;
-                break;
-            }
-            self.prune_user(user, now);
-            pruned.push(user);
-            since.due = at;
+        let in_time = || began.elapsed() < slice.time;
+        let users: Vec<UserId> = due.iter().map(|(_, user)| *user).collect();
+        let done = self.prune_users(&users, now, in_time, &mut pruned);
+        if let Some(last) = done.checked_sub(1) {
+            since.due = due[last].0;
         }
-        let mut left = self.with_wills.len();
-        while left > 0 {
-            let user = self.with_wills[left - 1];
-            if began.elapsed() >= slice.time || self.load(user).is_err() {
-                more = true;
-                break;
-            }
-            self.prune_user(user, now);
-            pruned.push(user);
-            left -= 1;
-        }
+        let rest = self.with_wills.len().saturating_sub(slice.users);
+        let with_wills = self.with_wills[rest..].to_vec();
+        let looked_at = self.prune_users(&with_wills, now, in_time, &mut pruned);
+        let more = full || rest > 0 || done < users.len() || looked_at < with_wills.len();
         if pruned.is_empty() && self.forgotten.is_empty() {
             return more;
         }
         self.over_since = since;
         if let Ok(commits) = self.write(&pruned) {
-            self.with_wills.truncate(left);
+            let pruned: HashSet<_> = pruned.iter().collect();
+            self.with_wills.retain(|user| !pruned.contains(user));
             if !commits.is_empty() {
                 (self.listener)(commits);
             }
@@ -525,16 +516,34 @@ impl Writer {
         ))
     }
 
-    fn prune_user(&mut self, user: UserId, now: Timestamp) {
-        let context = Context {
-            now,
-            limits: &self.limits,
-            site_blocked: false,
-            remembered: None,
-        };
-        if let Some(state) = self.users.get_mut(user) {
-            state.prune(user, &context);
+    /// Prunes these in their order for as long as it is `in_time`, and gives how many of them had their
+    /// turn: one that cannot be read, which was logged, keeps no other from its own.
+    fn prune_users(
+        &mut self,
+        users: &[UserId],
+        now: Timestamp,
+        in_time: impl Fn() -> bool,
+        pruned: &mut Vec<UserId>,
+    ) -> usize {
+        for (done, user) in users.iter().enumerate() {
+            if !in_time() {
+                return done;
+            }
+            if self.load(*user).is_err() {
+                continue;
+            }
+            let context = Context {
+                now,
+                limits: &self.limits,
+                site_blocked: false,
+                remembered: None,
+            };
+            if let Some(state) = self.users.get_mut(*user) {
+                state.prune(*user, &context);
+                pruned.push(*user);
+            }
         }
+        users.len()
     }
 }
 

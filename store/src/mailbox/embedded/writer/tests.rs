@@ -266,30 +266,32 @@ fn due(writer: &mut Writer) -> Vec<(u64, u8)> {
         .collect()
 }
 
+/// A device of this user leaves a session that lasts for so long.
+fn leave_for(writer: &mut Writer, user: u8, seconds: u64) {
+    let user = UserId::from_bytes([user; 16]);
+    let (device, expiry) = (DEVICE, Duration::from_secs(seconds));
+    let open = Command::OpenSession {
+        user,
+        device,
+        clean: false,
+        expiry,
+        will: None,
+    };
+    let close = Command::CloseSession {
+        user,
+        device,
+        epoch: None,
+        expiry,
+        departure: Departure::InOrder,
+    };
+    assert!(ask(writer, vec![open, close]).iter().all(Result::is_ok));
+}
+
 #[test]
 fn what_is_over_goes_slice_by_slice_the_earliest_first() {
     let folder = tempfile::tempdir().unwrap();
     let now = Arc::new(AtomicU64::new(1_000));
     let mut writer = writer_at(folder.path(), &now);
-    let leave_for = |writer: &mut Writer, user: u8, seconds: u64| {
-        let user = UserId::from_bytes([user; 16]);
-        let (device, expiry) = (DEVICE, Duration::from_secs(seconds));
-        let open = Command::OpenSession {
-            user,
-            device,
-            clean: false,
-            expiry,
-            will: None,
-        };
-        let close = Command::CloseSession {
-            user,
-            device,
-            epoch: None,
-            expiry,
-            departure: Departure::InOrder,
-        };
-        assert!(ask(writer, vec![open, close]).iter().all(Result::is_ok));
-    };
     for user in 1..=5 {
         leave_for(&mut writer, user, 10 * (6 - u64::from(user)));
     }
@@ -322,4 +324,22 @@ fn what_is_over_goes_slice_by_slice_the_earliest_first() {
     now.store(131_000, Ordering::SeqCst);
     assert!(!writer.prune(two()));
     assert_eq!(due(&mut writer), []);
+}
+
+#[test]
+fn a_user_who_cannot_be_read_keeps_nothing_of_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let now = Arc::new(AtomicU64::new(1_000));
+    let mut writer = writer_at(folder.path(), &now);
+    for user in 1..=3 {
+        leave_for(&mut writer, user, 10);
+    }
+    drop(writer);
+    let mut writer = writer_at(folder.path(), &now);
+    let sessions = writer.disk().unwrap().sessions;
+    let key = rows::key(UserId::from_bytes([1; 16]), DEVICE.as_bytes());
+    sessions.insert(key, b"damaged").unwrap();
+    now.store(11_000, Ordering::SeqCst);
+    assert!(!writer.prune(Slice::ALL));
+    assert_eq!(due(&mut writer), [(11_000, 1)]);
 }
