@@ -299,14 +299,17 @@ async fn a_device_that_signs_in_again_takes_that_sign_in_along_too() {
     let token = server.user("ada").await;
     let laptop = server.device(&token, "laptop").await;
     let others = server.device(&server.user("bob").await, "laptop").await;
-    let sign_in = async |device: &Answer, password: &str| {
-        let basic = STANDARD.encode(format!("{}:{password}", device.text("device_id")));
+    let sign_in_as = async |id: &str, password: &str| {
+        let basic = STANDARD.encode(format!("{id}:{password}"));
         let body = json!({"username": "ada", "password": PASSWORD});
         let basic = format!("Basic {basic}");
         let signed_in = server.ask("POST", "/v1/sessions", &basic, body).await;
         assert_eq!(signed_in.status, 201, "{}", signed_in.json);
         let token = Token(format!("Bearer {}", signed_in.text("access_token")));
         (signed_in.json["device_id"].clone(), token)
+    };
+    let sign_in = async |device: &Answer, password: &str| {
+        sign_in_as(device.text("device_id"), password).await
     };
     let password = |device: &Answer| device.json["mqtt"]["password"].as_str().unwrap().to_owned();
     let (on, own) = sign_in(&laptop, &password(&laptop)).await;
@@ -322,6 +325,8 @@ async fn a_device_that_signs_in_again_takes_that_sign_in_along_too() {
         let me = server.ask("GET", "/v1/me", &token.0, Value::Null).await;
         assert_eq!(me.status, expected);
     }
+    // What is no device's at all, a proxy's say.
+    assert_eq!(sign_in_as("proxy", "secret").await.0, Value::Null);
     // It is not there any more.
     assert_eq!(sign_in(&laptop, &password(&laptop)).await.0, Value::Null);
 }
