@@ -167,7 +167,7 @@ export class ConnectionRoom {
         this.#askForPermissions(text("permission"));
         return;
       case "notification.seen":
-        await this.#parts.inbox.heardSeen(readIds(event)).catch(() => undefined);
+        await this.#parts.inbox.heardSeen(readIds(event));
         return;
       case "notification.withdrawn":
         await this.#parts.inbox.withdraw([text("id")]);

@@ -346,8 +346,9 @@ export class InboxRoom {
       await this.#mark("seen", ids, false);
       const held = new Set(ids.filter((id) => !this.#messages.has(id)));
       if (held.size === 0) return;
-      const { items } = await this.#core.api.history({ before: NEWEST });
-      await this.#takeItems(items.filter((item) => item !== null && held.has(item.envelope.id)).reverse());
+      const page = await this.#core.api.history({ before: NEWEST }).catch(() => null);
+      const items = page?.items.filter((item) => item !== null && held.has(item.envelope.id)) ?? [];
+      await this.#takeItems(items.reverse());
     });
   }
 
