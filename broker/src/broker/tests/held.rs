@@ -11,7 +11,7 @@ async fn presence_is_what_the_device_last_said() {
         server.broker.online(user()),
         [(device(1), Presence::Active)]
     );
-    let to = topic(&format!("d/{}/presence", device(1)));
+    let to = presence_of(1);
     one.publish(&to, b"away", 1, 1, false).await;
     assert_eq!(one.next().await.ack(), (4, 1, 0));
     assert_eq!(server.broker.online(user()), [(device(1), Presence::Away)]);
@@ -32,17 +32,30 @@ fn hold_normal_while_away(
     }
 }
 
-#[tokio::test]
-async fn a_held_entry_waits_for_its_release_with_its_own_lower_seq() {
+async fn holding() -> Server {
     let settings = Settings {
         release: hold_normal_while_away,
         ..Settings::default()
     };
-    let server = Server::start(settings).await;
+    Server::start(settings).await
+}
+
+/// A server that holds, and a device that is away.
+async fn with_one_away() -> (Server, Device) {
+    let server = holding().await;
     let mut one = server.subscribed(1, 4).await;
-    let presence = topic(&format!("d/{}/presence", device(1)));
-    one.publish(&presence, b"away", 1, 1, false).await;
+    one.publish(&presence_of(1), b"away", 1, 1, false).await;
     assert_eq!(one.next().await.ack(), (4, 1, 0));
+    (server, one)
+}
+
+fn presence_of(number: u8) -> String {
+    topic(&format!("d/{}/presence", device(number)))
+}
+
+#[tokio::test]
+async fn a_held_entry_waits_for_its_release_with_its_own_lower_seq() {
+    let (server, mut one) = with_one_away().await;
     server.post_as(1, Urgency::Normal).await;
     server.post_as(2, Urgency::High).await;
     let id = gets(&mut one, 2).await;
@@ -52,21 +65,13 @@ async fn a_held_entry_waits_for_its_release_with_its_own_lower_seq() {
     assert!(one.reconnect(server.tcp, 1).await);
     server.post_as(3, Urgency::High).await;
     gets(&mut one, 3).await;
-    one.publish(&presence, b"active", 0, 0, false).await;
+    one.publish(&presence_of(1), b"active", 0, 0, false).await;
     gets(&mut one, 1).await;
 }
 
 #[tokio::test]
 async fn what_expires_while_it_is_held_is_not_released() {
-    let settings = Settings {
-        release: hold_normal_while_away,
-        ..Settings::default()
-    };
-    let server = Server::start(settings).await;
-    let mut one = server.subscribed(1, 4).await;
-    let presence = topic(&format!("d/{}/presence", device(1)));
-    one.publish(&presence, b"away", 1, 1, false).await;
-    assert_eq!(one.next().await.ack(), (4, 1, 0));
+    let (server, mut one) = with_one_away().await;
     let mut short = Server::envelope(1, Urgency::Normal);
     short.expires = short.sent.plus(Duration::from_secs(60));
     server.accept(short).await;
@@ -75,7 +80,7 @@ async fn what_expires_while_it_is_held_is_not_released() {
     server.post_as(3, Urgency::High).await;
     gets(&mut one, 3).await;
     server.pass(61).await;
-    one.publish(&presence, b"active", 0, 0, false).await;
+    one.publish(&presence_of(1), b"active", 0, 0, false).await;
     gets(&mut one, 2).await;
     one.ping().await;
 }
@@ -102,15 +107,7 @@ async fn what_was_on_its_way_and_acknowledged_over_http_is_not_sent_again() {
 
 #[tokio::test]
 async fn what_another_device_has_shown_is_not_released() {
-    let settings = Settings {
-        release: hold_normal_while_away,
-        ..Settings::default()
-    };
-    let server = Server::start(settings).await;
-    let mut one = server.subscribed(1, 4).await;
-    let presence = topic(&format!("d/{}/presence", device(1)));
-    one.publish(&presence, b"away", 1, 1, false).await;
-    assert_eq!(one.next().await.ack(), (4, 1, 0));
+    let (server, mut one) = with_one_away().await;
     let mut two = server.subscribed(2, 4).await;
     for number in 1..=2 {
         server.post(number).await;
@@ -122,22 +119,14 @@ async fn what_another_device_has_shown_is_not_released() {
     let seen = format!(r#"{{"ids":["{id}"]}}"#);
     two.publish(&to, seen.as_bytes(), 1, 5, false).await;
     assert_eq!(two.next().await.ack(), (4, 5, 0));
-    one.publish(&presence, b"active", 0, 0, false).await;
+    one.publish(&presence_of(1), b"active", 0, 0, false).await;
     gets(&mut one, 2).await;
     one.ping().await;
 }
 
 #[tokio::test]
 async fn what_was_acknowledged_over_http_is_not_sent_any_more() {
-    let settings = Settings {
-        release: hold_normal_while_away,
-        ..Settings::default()
-    };
-    let server = Server::start(settings).await;
-    let mut one = server.subscribed(1, 4).await;
-    let presence = topic(&format!("d/{}/presence", device(1)));
-    one.publish(&presence, b"away", 1, 1, false).await;
-    assert_eq!(one.next().await.ack(), (4, 1, 0));
+    let (server, mut one) = with_one_away().await;
     for number in 1..=3 {
         server.post_as(number, Urgency::Normal).await;
     }
@@ -150,20 +139,16 @@ async fn what_was_acknowledged_over_http_is_not_sent_any_more() {
     // What comes later over the same bus is here, so the acknowledgement is too.
     server.post_as(4, Urgency::High).await;
     gets(&mut one, 4).await;
-    one.publish(&presence, b"active", 0, 0, false).await;
+    one.publish(&presence_of(1), b"active", 0, 0, false).await;
     gets(&mut one, 1).await;
     gets(&mut one, 3).await;
-    one.publish(&presence, b"active", 1, 2, false).await;
+    one.publish(&presence_of(1), b"active", 1, 2, false).await;
     assert_eq!(one.next().await.ack(), (4, 2, 0), "and nothing else");
 }
 
 #[tokio::test]
 async fn one_that_is_held_below_what_was_on_its_way_is_not_forgotten() {
-    let settings = Settings {
-        release: hold_normal_while_away,
-        ..Settings::default()
-    };
-    let server = Server::start(settings).await;
+    let server = holding().await;
     let connect = Connect {
         // Receive Maximum.
         properties: &[0x21, 0, 2],
@@ -172,8 +157,7 @@ async fn one_that_is_held_below_what_was_on_its_way_is_not_forgotten() {
     let mut one = server.tcp(5).await;
     one.connect_as(&connect).await;
     one.subscribe(&[(&topic("n/#"), 1)], &[1]).await;
-    let presence = topic(&format!("d/{}/presence", device(1)));
-    one.publish(&presence, b"away", 1, 1, false).await;
+    one.publish(&presence_of(1), b"away", 1, 1, false).await;
     assert_eq!(one.next().await.ack(), (4, 1, 0));
     for (number, urgency) in [(1, Urgency::High), (2, Urgency::Normal), (3, Urgency::High)] {
         server.post_as(number, urgency).await;
@@ -189,7 +173,7 @@ async fn one_that_is_held_below_what_was_on_its_way_is_not_forgotten() {
     one.puback(third).await;
     one.puback(first).await;
     one.ping().await;
-    one.publish(&presence, b"active", 0, 0, false).await;
+    one.publish(&presence_of(1), b"active", 0, 0, false).await;
     gets(&mut one, 2).await;
     one.ping().await;
 }
