@@ -5,7 +5,7 @@ import type { JSX } from "preact";
 import { text } from "../text.ts";
 import { fresh } from "../ui/again.tsx";
 import { Button, Fault, Form, PasswordField, TextField, useAction, WhoseForm } from "../ui/controls.tsx";
-import { Dialog } from "../ui/dialog.tsx";
+import { Dialog, SubmitOrCancel } from "../ui/dialog.tsx";
 import { Points } from "../ui/parts.tsx";
 import { say } from "../ui/toasts.tsx";
 import { useModel } from "./context.ts";
@@ -32,10 +32,7 @@ export function PasswordDialog({ onClose }: Props): JSX.Element {
       >
         <PasswordField label={words.oldPassword} autofocus autocomplete="current-password" value={before.value} onText={(value) => (before.value = value)} fault={isNew ? null : action.fault?.message} />
         <PasswordField label={words.newPassword} autocomplete="new-password" hint={text.signIn.passwordHint} value={after.value} onText={(value) => (after.value = value)} fault={isNew ? action.fault?.message : null} />
-        <div class="buttons end">
-          <Button onClick={onClose}>{text.cancel}</Button>
-          <Button type="submit" look="primary" busy={action.busy}>{words.changePassword}</Button>
-        </div>
+        <SubmitOrCancel submit={words.changePassword} busy={action.busy} onCancel={onClose} />
         <WhoseForm username={model.account.value?.username ?? ""} />
       </Form>
     </Dialog>
@@ -84,10 +81,7 @@ export function EraseDialog({ onClose }: Props): JSX.Element {
         <Points items={words.erasePoints} icon="warn" look="bad" />
         <TextField label={words.eraseLabel(username)} autocomplete="off" value={typed.value} onText={(value) => (typed.value = value)} />
         {action.fault ? <Fault>{action.fault.message}</Fault> : null}
-        <div class="buttons end">
-          <Button onClick={onClose}>{text.cancel}</Button>
-          <Button type="submit" look="danger" busy={action.busy} aria-disabled={!matches}>{words.eraseSubmit}</Button>
-        </div>
+        <SubmitOrCancel submit={words.eraseSubmit} look="danger" busy={action.busy} waits={!matches} onCancel={onClose} />
       </Form>
     </Dialog>
   );

@@ -7,7 +7,7 @@ import { siteLabel, typedSite } from "../rules/destination.ts";
 import { text } from "../text.ts";
 import { fresh } from "../ui/again.tsx";
 import { Button, Fault, Form, TextField, useAction } from "../ui/controls.tsx";
-import { Dialog } from "../ui/dialog.tsx";
+import { Dialog, SubmitOrCancel } from "../ui/dialog.tsx";
 import { CopyBox } from "../ui/parts.tsx";
 import { say } from "../ui/toasts.tsx";
 import { useModel } from "./context.ts";
@@ -57,10 +57,7 @@ export function ApproveDialog({ onClose }: { onClose: () => void }): JSX.Element
           <TextField label={`${words.siteKey} (${text.sites.optional})`} hint={words.siteKeyHint} autocomplete="off" mono value={siteKey.value} onText={(value) => (siteKey.value = value)} fault={fault("siteKey")} />
         </details>
         {action.fault && !["site", "name", "siteKey"].includes(action.fault.field ?? "") ? <Fault>{action.fault.message}</Fault> : null}
-        <div class="buttons end">
-          <Button onClick={onClose}>{text.cancel}</Button>
-          <Button type="submit" look="primary" busy={action.busy}>{words.submit}</Button>
-        </div>
+        <SubmitOrCancel submit={words.submit} busy={action.busy} onCancel={onClose} />
       </Form>
     </Dialog>
   );

@@ -8,8 +8,8 @@ import { now } from "../now.ts";
 import { ago } from "../rules/times.ts";
 import { text } from "../text.ts";
 import { fresh } from "../ui/again.tsx";
-import { Button, Form, TextField, useAction } from "../ui/controls.tsx";
-import { Confirm, Dialog } from "../ui/dialog.tsx";
+import { Button } from "../ui/controls.tsx";
+import { Confirm, Rename } from "../ui/dialog.tsx";
 import { Icon } from "../ui/icons.tsx";
 import { Empty, Hostile, Notice, PageHead, SkeletonRows } from "../ui/parts.tsx";
 import { say } from "../ui/toasts.tsx";
@@ -85,25 +85,11 @@ interface DeviceDialogProps {
 
 function RenameDevice({ device, onClose }: DeviceDialogProps): JSX.Element {
   const model = useModel();
-  const name = useSignal(device.name);
-  const action = useAction();
-  return (
-    <Dialog title={text.devices.renameTitle} onClose={onClose}>
-      <Form
-        onSubmit={() => void action.run(async () => {
-          await model.actions.renameDevice(device.id, name.value.trim());
-          onClose();
-          say(text.devices.renamed);
-        })}
-      >
-        <TextField label={text.devices.renameLabel} value={name.value} maxLength={64} onText={(value) => (name.value = value)} fault={action.fault?.message} />
-        <div class="buttons end">
-          <Button onClick={onClose}>{text.cancel}</Button>
-          <Button type="submit" look="primary" busy={action.busy}>{text.save}</Button>
-        </div>
-      </Form>
-    </Dialog>
-  );
+  const work = async (name: string) => {
+    await model.actions.renameDevice(device.id, name);
+    say(text.devices.renamed);
+  };
+  return <Rename title={text.devices.renameTitle} label={text.devices.renameLabel} name={device.name} work={work} onClose={onClose} />;
 }
 
 function RemoveDevice({ device, onClose }: DeviceDialogProps): JSX.Element {

@@ -8,7 +8,7 @@ import type { LinkRequest } from "../model.ts";
 import { text } from "../text.ts";
 import { fresh } from "../ui/again.tsx";
 import { Button, Fault, Form, TextField, useAction } from "../ui/controls.tsx";
-import { Dialog } from "../ui/dialog.tsx";
+import { Dialog, SubmitOrCancel } from "../ui/dialog.tsx";
 import { Icon } from "../ui/icons.tsx";
 import { Hostile } from "../ui/parts.tsx";
 import { say } from "../ui/toasts.tsx";
@@ -37,10 +37,7 @@ export function LinkDialog({ onClose }: { onClose: () => void }): JSX.Element {
       <Form onSubmit={find}>
         <p class="soft">{words.linkLead}</p>
         <TextField label={words.linkLabel} hint={words.linkHint} mono autocomplete="off" placeholder="XKQ2-7M4D-…" value={code.value} onText={(value) => { code.value = value; action.clear(); }} fault={action.fault?.message} />
-        <div class="buttons end">
-          <Button onClick={onClose}>{text.cancel}</Button>
-          <Button type="submit" look="primary" busy={action.busy}>{words.linkFind}</Button>
-        </div>
+        <SubmitOrCancel submit={words.linkFind} busy={action.busy} onCancel={onClose} />
       </Form>
     </Dialog>
   );

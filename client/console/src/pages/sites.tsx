@@ -9,8 +9,8 @@ import { hashOf } from "../rules/route.ts";
 import { ago, day } from "../rules/times.ts";
 import { text } from "../text.ts";
 import { fresh } from "../ui/again.tsx";
-import { Button, Fault, Form, TextField, useAction } from "../ui/controls.tsx";
-import { Confirm, Dialog } from "../ui/dialog.tsx";
+import { Button, Fault, useAction } from "../ui/controls.tsx";
+import { Confirm, Dialog, Rename } from "../ui/dialog.tsx";
 import { CopyBox, Empty, Hostile, Notice, PageHead, SiteMark, SiteName, SkeletonRows, Sparkline } from "../ui/parts.tsx";
 import { say } from "../ui/toasts.tsx";
 import { ApproveDialog } from "./approve.tsx";
@@ -106,25 +106,11 @@ interface SiteDialogProps {
 
 function RenameSite({ site, onClose }: SiteDialogProps): JSX.Element {
   const model = useModel();
-  const name = useSignal(site.name);
-  const action = useAction();
-  return (
-    <Dialog title={text.sites.renameTitle(siteLabel(site.site))} onClose={onClose}>
-      <Form
-        onSubmit={() => void action.run(async () => {
-          await model.actions.renameSite(site.permission, name.value.trim());
-          onClose();
-          say(text.settings.saved);
-        })}
-      >
-        <TextField label={text.sites.renameLabel} value={name.value} maxLength={64} onText={(value) => (name.value = value)} fault={action.fault?.message} />
-        <div class="buttons end">
-          <Button onClick={onClose}>{text.cancel}</Button>
-          <Button type="submit" look="primary" busy={action.busy}>{text.save}</Button>
-        </div>
-      </Form>
-    </Dialog>
-  );
+  const work = async (name: string) => {
+    await model.actions.renameSite(site.permission, name);
+    say(text.settings.saved);
+  };
+  return <Rename title={text.sites.renameTitle(siteLabel(site.site))} label={text.sites.renameLabel} name={site.name} work={work} onClose={onClose} />;
 }
 
 function RenewSite({ site, onClose }: SiteDialogProps): JSX.Element {

@@ -11,7 +11,6 @@ const MARKS_MAX = 4;
 // C0 and C1 save tab and line feed, direction controls, invisible operators and tags, the byte
 // order mark, and interlinear annotation. The joiners U+200C and U+200D stay: scripts need them.
 const CONTROLS =
-  // eslint-disable-next-line no-control-regex
   /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
 const SEPARATORS = /[\u2028\u2029]/g;
 const MARKS = new RegExp(`(\\p{M}{${MARKS_MAX}})\\p{M}+`, "gu");

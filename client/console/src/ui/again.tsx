@@ -4,8 +4,8 @@ import { signal, useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { Failure, type Actions } from "../model.ts";
 import { text } from "../text.ts";
-import { Button, Form, PasswordField, useAction, WhoseForm } from "./controls.tsx";
-import { Dialog } from "./dialog.tsx";
+import { Form, PasswordField, useAction, WhoseForm } from "./controls.tsx";
+import { Dialog, SubmitOrCancel } from "./dialog.tsx";
 
 const asking = signal<{ resolve(): void; reject(why: Failure): void } | null>(null);
 
@@ -34,8 +34,9 @@ export function AgainDialog({ actions, username }: { actions: Actions; username:
     asking.value = null;
     settle();
   };
+  const giveUp = () => end(() => asked.reject(new Failure("again", text.again.lead)));
   return (
-    <Dialog title={text.again.title} onClose={() => end(() => asked.reject(new Failure("again", text.again.lead)))}>
+    <Dialog title={text.again.title} onClose={giveUp}>
       <Form
         onSubmit={() => void action.run(async () => {
           await actions.signInAgain(password.value);
@@ -44,10 +45,7 @@ export function AgainDialog({ actions, username }: { actions: Actions; username:
       >
         <p class="soft">{text.again.lead}</p>
         <PasswordField label={text.signIn.password} autofocus autocomplete="current-password" value={password.value} onText={(value) => (password.value = value)} fault={action.fault?.message} />
-        <div class="buttons end">
-          <Button onClick={() => end(() => asked.reject(new Failure("again", text.again.lead)))}>{text.cancel}</Button>
-          <Button type="submit" look="primary" busy={action.busy}>{text.again.submit}</Button>
-        </div>
+        <SubmitOrCancel submit={text.again.submit} busy={action.busy} onCancel={giveUp} />
         <WhoseForm username={username} />
       </Form>
     </Dialog>

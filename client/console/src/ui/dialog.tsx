@@ -1,10 +1,11 @@
 //! A modal dialog on the platform's own `<dialog>`: it holds the focus, closes with Escape, and gives
 //! the focus back. One that must not be lost by a slip (a phrase shown once) is closed by its buttons alone.
 
+import { useSignal } from "@preact/signals";
 import type { ComponentChildren, JSX } from "preact";
 import { useId, useLayoutEffect, useRef } from "preact/hooks";
 import { text } from "../text.ts";
-import { Button, Fault, Form, useAction } from "./controls.tsx";
+import { Button, Fault, Form, TextField, useAction } from "./controls.tsx";
 import { Points } from "./parts.tsx";
 
 interface DialogProps {
@@ -46,6 +47,52 @@ export function Dialog({ title, onClose, firm = false, children }: DialogProps):
   );
 }
 
+interface SubmitOrCancelProps {
+  submit: string;
+  look?: "primary" | "danger";
+  busy: boolean;
+  /** It is not to be pressed yet. */
+  waits?: boolean;
+  onCancel: () => void;
+}
+
+/** The end of a dialog's form. */
+export function SubmitOrCancel({ submit, look = "primary", busy, waits, onCancel }: SubmitOrCancelProps): JSX.Element {
+  return (
+    <div class="buttons end">
+      <Button onClick={onCancel}>{text.cancel}</Button>
+      <Button type="submit" look={look} busy={busy} aria-disabled={waits}>{submit}</Button>
+    </div>
+  );
+}
+
+interface RenameProps {
+  title: string;
+  label: string;
+  name: string;
+  work: (name: string) => Promise<void>;
+  onClose: () => void;
+}
+
+/** Asks for another name. */
+export function Rename({ title, label, name, work, onClose }: RenameProps): JSX.Element {
+  const typed = useSignal(name);
+  const action = useAction();
+  return (
+    <Dialog title={title} onClose={onClose}>
+      <Form
+        onSubmit={() => void action.run(async () => {
+          await work(typed.value.trim());
+          onClose();
+        })}
+      >
+        <TextField label={label} value={typed.value} maxLength={64} onText={(value) => (typed.value = value)} fault={action.fault?.message} />
+        <SubmitOrCancel submit={text.save} busy={action.busy} onCancel={onClose} />
+      </Form>
+    </Dialog>
+  );
+}
+
 interface ConfirmProps {
   title: string;
   points: readonly string[];
@@ -67,10 +114,7 @@ export function Confirm({ title, points, submit, work, onClose }: ConfirmProps):
       >
         <Points items={points} icon="warn" look="bad" />
         {action.fault ? <Fault>{action.fault.message}</Fault> : null}
-        <div class="buttons end">
-          <Button onClick={onClose}>{text.cancel}</Button>
-          <Button type="submit" look="danger" busy={action.busy}>{submit}</Button>
-        </div>
+        <SubmitOrCancel submit={submit} look="danger" busy={action.busy} onCancel={onClose} />
       </Form>
     </Dialog>
   );
