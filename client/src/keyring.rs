@@ -67,6 +67,11 @@ impl fmt::Debug for KeyringKey {
     }
 }
 
+/// A trusted device has this id, and another key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the server gave the new device the id of one that you trust ({0}); nothing was changed")]
+pub struct IdTaken(DeviceId);
+
 /// Why bytes are no keyring, or a keyring cannot be sealed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyringProblem {
@@ -183,6 +188,20 @@ impl Keyring {
     pub fn permissions(&self) -> HashMap<PermissionId, KeptPermission> {
         let kept = self.permissions.iter().filter_map(KeptPermission::read);
         kept.map(|kept| (kept.permission, kept)).collect()
+    }
+
+    /// Adds a device, or says that a trusted one has its id and another key: the server gives ids, and
+    /// would have that key replaced.
+    ///
+    /// # Errors
+    /// [`IdTaken`]; nothing is changed then.
+    pub fn let_in(&mut self, device: &TrustedDevice, now_ms: u64) -> Result<(), IdTaken> {
+        let taken = |known: TrustedDevice| known.id == device.id && known.key != device.key;
+        if self.devices().any(taken) {
+            return Err(IdTaken(device.id));
+        }
+        self.put_device(device, now_ms);
+        Ok(())
     }
 
     /// Adds or replaces a device.

@@ -8,7 +8,7 @@ mod rotation;
 
 use crate::keyring::judge::{self, Refused};
 use crate::keyring::merge::same_contents;
-use crate::keyring::{Keyring, KeyringKey, KeyringProblem, TrustedDevice};
+use crate::keyring::{IdTaken, Keyring, KeyringKey, KeyringProblem, TrustedDevice};
 use crate::keys::{BoxSecretKey, random, random_u32};
 use crate::link::{Answer, Request};
 use crate::recovery::Phrase;
@@ -43,6 +43,9 @@ pub enum SyncError {
     /// Nothing to recover with.
     #[error("the server has nothing for a recovery phrase; was one made for this account?")]
     NoRecovery,
+    /// The server gave a new device the id of a trusted one.
+    #[error(transparent)]
+    IdTaken(#[from] IdTaken),
     /// Another device was faster each time.
     #[error("other devices changed the keyring {TRIES_MAX} times meanwhile; try again")]
     Busy,
@@ -167,8 +170,8 @@ impl Keys {
             return Ok(());
         }
         self.replace(|copy| {
-            copy.keyring.put_device(itself, now_ms());
-            Wraps::Devices(vec![itself.id])
+            copy.keyring.let_in(itself, now_ms())?;
+            Ok(Wraps::Devices(vec![itself.id]))
         })
         .await?;
         Ok(())
@@ -230,8 +233,8 @@ impl Keys {
         };
         let copy = self
             .replace(|copy| {
-                copy.keyring.put_device(&device, now_ms());
-                Wraps::Devices(vec![device.id])
+                copy.keyring.let_in(&device, now_ms())?;
+                Ok(Wraps::Devices(vec![device.id]))
             })
             .await?;
         Ok(Answer {
@@ -270,8 +273,8 @@ impl Keys {
         let taken = judge::take_recovered(phrase, self.user, &wrap, &served.sealed)?;
         self.take_over(taken)?;
         self.replace(|copy| {
-            copy.keyring.put_device(itself, now_ms());
-            Wraps::Devices(vec![itself.id])
+            copy.keyring.let_in(itself, now_ms())?;
+            Ok(Wraps::Devices(vec![itself.id]))
         })
         .await?;
         Ok(())

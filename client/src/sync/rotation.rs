@@ -21,7 +21,7 @@ impl Keys {
         let (key, proof) = (phrase.key().public(), phrase.proof_key());
         self.replace(|copy| {
             copy.keyring.set_recovery(&key, &proof, now_ms());
-            Wraps::Recovery
+            Ok(Wraps::Recovery)
         })
         .await?;
         Ok(phrase)
@@ -38,7 +38,7 @@ impl Keys {
             copy.keyring.flag_all_for_renewal(now_ms());
             copy.keyring.epoch += 1;
             copy.key = KeyringKey::generate();
-            Wraps::All
+            Ok(Wraps::All)
         })
         .await?;
         Ok(())
@@ -67,13 +67,13 @@ impl Keys {
     /// changes only when the server has it: a new key that was lost on the way is nobody's.
     pub(super) async fn replace(
         &self,
-        edit: impl Fn(&mut LocalCopy) -> Wraps,
+        edit: impl Fn(&mut LocalCopy) -> Result<Wraps, SyncError>,
     ) -> Result<LocalCopy, SyncError> {
         let mut tries = 0;
         loop {
             let (copy, etag, _) = self.taken().await?;
             let mut next = raised(&copy);
-            let wraps = edit(&mut next);
+            let wraps = edit(&mut next)?;
             match self.put(&next, &wraps, etag.as_deref()).await {
                 Ok(()) => return self.keep(next),
                 Err(SyncError::Server(error)) => lost_race(error, &mut tries).await?,

@@ -315,6 +315,27 @@ async fn a_key_that_the_server_swapped_at_linking_gets_nothing() {
 }
 
 #[tokio::test]
+async fn a_new_device_with_the_id_of_a_trusted_one_takes_nobodys_place() {
+    let (server, first, second) = two().await;
+    let before = server.state().keyring.clone();
+    let mut request = Device::new(&server, 3).request();
+    request.device = second.itself.id;
+    let refused = first.keys.admit(&request).await.unwrap_err();
+    assert!(matches!(refused, SyncError::IdTaken(_)), "{refused}");
+    assert_eq!(server.state().keyring, before);
+    assert!(
+        first
+            .keys
+            .local()
+            .unwrap()
+            .keyring
+            .trusts(&second.itself.key)
+    );
+    // The same device again is no other.
+    first.keys.admit(&second.request()).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_removed_device_has_no_key_to_what_comes_after() {
     let (server, first, second) = two().await;
     let third = Device::new(&server, 3);
