@@ -1,4 +1,5 @@
 // What a user does in the console, by the names that stand there.
+import assert from "node:assert/strict";
 import { gone, press, see, text, type } from "./sees.mjs";
 
 export const PASSWORD = "correct horse battery staple";
@@ -61,10 +62,14 @@ export class Console {
     await gone(this.page, "heading", "Let this device in?");
   }
 
-  /** The titles in the inbox, from the top. */
-  async titles() {
-    const names = await this.page.$$eval("button[aria-label^='Dismiss “']", (all) => all.map((one) => one.getAttribute("aria-label")));
-    return names.map((name) => /“(.*)”/.exec(name)[1]);
+  /** Waits until the inbox holds these and no others, from the top: what comes together is shown one by one. */
+  async shows(...titles) {
+    const shown = () => [...document.querySelectorAll("button[aria-label^='Dismiss “']")].map((one) => /“(.*)”/.exec(one.getAttribute("aria-label"))[1]);
+    const stand = `JSON.stringify((${shown})()) === ${JSON.stringify(JSON.stringify(titles))}`;
+    await this.page.waitForFunction(stand, { polling: 50 }).catch(async (error) => {
+      assert.deepEqual(await this.page.evaluate(shown), titles, "the inbox");
+      throw error;
+    });
   }
 
   async sees(title) {
