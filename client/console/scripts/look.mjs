@@ -35,6 +35,7 @@ const SCENES = [
   ["sites-approve", "full", "#/sites/approve"],
   ["sites-approve-wrong", "full", "#/sites/approve", async (page) => { await page.type("dialog input", "news"); await button("Approve")(page); }],
   ["sites-approved", "full", "#/sites/approve", async (page) => { await page.type("dialog input", "news.example"); await button("Approve")(page); await page.waitForSelector(".copy-box"); }],
+  ["sites-edit", "full", "#/sites", button("Edit ci.example")],
   ["sites-revoke", "full", "#/sites", button("Revoke ci.example")],
   ["devices-full", "full", "#/devices"], ["devices-empty", "empty", "#/devices"], ["devices-alarm", "alarm", "#/devices"],
   ["devices-link", "full", "#/devices/link"],

@@ -38,6 +38,8 @@ export interface Site {
   readonly accepted: number;
   readonly lastUsed: number | null;
   readonly created: number | null;
+  /** It may learn whether its notifications were delivered. */
+  readonly receipts: boolean;
   /** A removed device knew its keys. */
   readonly renew: boolean;
   /** The site's key is pinned: only the site can have made a notification. */
@@ -168,6 +170,7 @@ export interface Actions {
   /** A new permission of the same site with new keys; answers the JSON for the site. */
   renew(permission: string): Promise<string>;
   setMuted(permission: string, muted: boolean): Promise<void>;
+  setReceipts(permission: string, receipts: boolean): Promise<void>;
   renameSite(permission: string, name: string): Promise<void>;
   revoke(permission: string): Promise<void>;
   /** A real notification, encrypted, and posted to an endpoint of the user's own; `onPost` is called as it leaves. */

@@ -6,7 +6,7 @@ import { alarmsOf, itemOf, siteOf } from "../src/live/views.ts";
 
 const keyring: KeyringInfo = { epoch: 1, generation: 1, recovery: false, recoveryStale: false, alarm: null, devices: [] };
 const permission: Permission = {
-  id: "p1", site: "https://news.example", name: null, state: "allowed", created: 1, accepted: 3, lastUsed: 2, known: true, siteMismatch: false, renew: false, siteKey: null,
+  id: "p1", site: "https://news.example", name: null, state: "allowed", created: 1, accepted: 3, lastUsed: 2, receipts: false, known: true, siteMismatch: false, renew: false, siteKey: null,
 };
 const device: Device = {
   id: "d1", name: "Pocket", kind: "android", created: 1, online: true, presence: "away", lastSeen: 1, current: false, trusted: true, keyMismatch: false, fingerprint: "x",

@@ -500,8 +500,9 @@ export class Belfry extends Emitter<BelfryEvents> {
     return {
       list: () => permissions.list(),
       approve: (origin, options) => permissions.approve(origin, options),
-      mute: (id) => permissions.setState(id, "muted"),
-      allow: (id) => permissions.setState(id, "allowed"),
+      mute: (id) => permissions.change(id, { state: "muted" }),
+      allow: (id) => permissions.change(id, { state: "allowed" }),
+      setReceipts: (id, receipts) => permissions.change(id, { receipts }),
       rename: (id, name) => permissions.rename(id, name),
       revoke: async (id) => {
         await permissions.revoke(id);

@@ -68,6 +68,8 @@ export interface Permissions {
   approve(origin: string, options?: ApproveOptions): Promise<SubscriptionJson>;
   mute(id: string): Promise<void>;
   allow(id: string): Promise<void>;
+  /** Lets the site ask for receipts (RFC 8030 §5.1), or no longer. Off until the user says otherwise. */
+  setReceipts(id: string, receipts: boolean): Promise<void>;
   rename(id: string, name: string): Promise<void>;
   revoke(id: string): Promise<void>;
   /** A new permission for the same site, with new keys; revoke the old one when the site has the new subscription. */

@@ -75,6 +75,8 @@ export interface Permission {
   accepted: number;
   /** Milliseconds since 1970. */
   lastUsed: number | null;
+  /** Whether the site may learn when a device first had a notification of it, or that none had it in time. */
+  receipts: boolean;
   /** Whether the keyring has its keys. Without them nothing of it can be read here. */
   known: boolean;
   /** The server names another site than the keyring. */

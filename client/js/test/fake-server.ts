@@ -20,6 +20,7 @@ interface FakePermission {
   created: string;
   accepted: number;
   last_used: null;
+  receipts: boolean;
 }
 
 type Item = Record<string, unknown> & { id: string; permission: string; seq: number; seen: boolean };
@@ -125,13 +126,13 @@ export class FakeServer {
   #permissions(method: string, path: string, body: Record<string, unknown>): Response {
     if (method === "GET") return json(200, { items: this.permissions, next: null });
     if (method === "POST") {
-      const permission = { permission_id: id(), site: String(body["site"]), name: null, state: "allowed", created: new Date().toISOString(), accepted: 0, last_used: null };
+      const permission = { permission_id: id(), site: String(body["site"]), name: null, state: "allowed", created: new Date().toISOString(), accepted: 0, last_used: null, receipts: false };
       this.permissions.push(permission);
       return json(201, { permission_id: permission.permission_id, site: permission.site, state: "allowed", endpoint: `https://push.example/push/${id()}`, expirationTime: null });
     }
     const there = this.permissions.find(({ permission_id }) => permission_id === path.split("/")[3]);
     if (there === undefined) return problem(404);
-    if (method === "PATCH") there.state = String(body["state"]);
+    if (method === "PATCH") Object.assign(there, body);
     else this.permissions = this.permissions.filter((permission) => permission !== there);
     return json(200, {});
   }

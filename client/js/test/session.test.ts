@@ -355,6 +355,17 @@ test("a muted permission's messages say so", async () => {
   assert.equal((await belfry.inbox.list())[0]?.muted, false);
 });
 
+test("receipts are the user's to allow and to stop", async () => {
+  await belfry.permissions.approve("https://news.example");
+  const id = world.permission("https://news.example");
+  const allowed = async () => (await belfry.permissions.list()).map(({ receipts, state }) => [receipts, state]);
+  assert.deepEqual(await allowed(), [[false, "allowed"]]);
+  await belfry.permissions.setReceipts(id, true);
+  assert.deepEqual(await allowed(), [[true, "allowed"]]);
+  await belfry.permissions.setReceipts(id, false);
+  assert.deepEqual(await allowed(), [[false, "allowed"]]);
+});
+
 test("settings are shared, and unknown ones stay", async () => {
   const tablet = await linked("tablet");
   await belfry.keyring.setSetting("fromTheFuture", { x: [1] });

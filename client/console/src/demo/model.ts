@@ -37,10 +37,10 @@ const hostileItems: Item[] = [
 
 const counts = (seed: number) => Array.from({ length: 14 }, (_, at) => Math.max(0, Math.round(4 + 4 * Math.sin(at * seed) + ((at * seed * 7) % 3) - 2)));
 const site = (permission: string, address: string, more: Partial<Site> = {}): Site => ({
-  permission, site: address, name: "", state: "allowed", accepted: 128, lastUsed: start - 11 * MINUTE, created: start - 60 * DAY, renew: false, pinned: false, hasKeys: true, unseen: 0, perDay: counts(1.3), ...more,
+  permission, site: address, name: "", state: "allowed", accepted: 128, lastUsed: start - 11 * MINUTE, created: start - 60 * DAY, receipts: false, renew: false, pinned: false, hasKeys: true, unseen: 0, perDay: counts(1.3), ...more,
 });
 const allSites: Site[] = [
-  site("ci", "https://ci.example", { pinned: true, unseen: 1, accepted: 1204, lastUsed: start - 2 * MINUTE, perDay: counts(0.7) }),
+  site("ci", "https://ci.example", { pinned: true, receipts: true, unseen: 1, accepted: 1204, lastUsed: start - 2 * MINUTE, perDay: counts(0.7) }),
   site("news", "https://news.example", { unseen: 1, name: "Morning paper" }),
   site("shop", "https://shop.example", { name: "Bookshop", renew: true, accepted: 7, perDay: counts(2.1) }),
   site("home", "https://home.example:8443", { accepted: 311, perDay: counts(0.4) }),
@@ -121,6 +121,10 @@ export function openModel(_options: { connect?: boolean } = {}): Promise<Model> 
     setMuted: async (permission, muted) => {
       await settle(null, 100);
       sites.value = (sites.value ?? []).map((one) => (one.permission === permission ? { ...one, state: muted ? "muted" : "allowed" } : one));
+    },
+    setReceipts: async (permission, receipts) => {
+      await settle(null, 100);
+      sites.value = (sites.value ?? []).map((one) => (one.permission === permission ? { ...one, receipts } : one));
     },
     renameSite: () => settle(undefined),
     revoke: async (permission) => {

@@ -94,6 +94,7 @@ export function actionsOver(belfry: Belfry, reads: Reads): Actions {
       return json(made);
     }),
     setMuted: (permission, muted) => told(() => then(muted ? belfry.permissions.mute(permission) : belfry.permissions.allow(permission), sites)),
+    setReceipts: (permission, receipts) => told(() => then(belfry.permissions.setReceipts(permission, receipts), sites)),
     renameSite: (permission, name) => told(() => then(belfry.permissions.rename(permission, name), sites)),
     revoke: (permission) => told(() => then(belfry.permissions.revoke(permission), sites, reads.items)),
     sendTest: (title, body, onPost) => told(() => test(title, body, onPost)),

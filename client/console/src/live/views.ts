@@ -39,6 +39,7 @@ export function siteOf(permission: Permission, stats: Stats, days: number): Site
     accepted: permission.accepted,
     lastUsed: permission.lastUsed,
     created: permission.created,
+    receipts: permission.receipts,
     renew: permission.renew,
     pinned: permission.siteKey !== null,
     hasKeys: permission.known,

@@ -9,7 +9,7 @@ import { hashOf } from "../rules/route.ts";
 import { ago, day } from "../rules/times.ts";
 import { text } from "../text.ts";
 import { fresh } from "../ui/again.tsx";
-import { Button, Fault, useAction } from "../ui/controls.tsx";
+import { Button, Fault, Switch, useAction } from "../ui/controls.tsx";
 import { Confirm, Dialog, Rename } from "../ui/dialog.tsx";
 import { CopyBox, Empty, Hostile, Notice, PageHead, SiteMark, SiteName, SkeletonRows, Sparkline } from "../ui/parts.tsx";
 import { say } from "../ui/toasts.tsx";
@@ -18,7 +18,7 @@ import { useModel } from "./context.ts";
 import { Trouble } from "./inbox.tsx";
 import { go } from "../address.ts";
 
-type Asking = { readonly what: "rename" | "revoke" | "renew"; readonly site: Site };
+type Asking = { readonly what: "edit" | "revoke" | "renew"; readonly site: Site };
 
 export function SitesPage({ part }: { part: string | null }): JSX.Element {
   const model = useModel();
@@ -41,7 +41,7 @@ export function SitesPage({ part }: { part: string | null }): JSX.Element {
         </ul>
       ) : null}
       {part === "approve" ? <ApproveDialog onClose={() => go("sites")} /> : null}
-      {asking.value?.what === "rename" ? <RenameSite site={asking.value.site} onClose={close} /> : null}
+      {asking.value?.what === "edit" ? <EditSite site={asking.value.site} onClose={close} /> : null}
       {asking.value?.what === "renew" ? <RenewSite site={asking.value.site} onClose={close} /> : null}
       {asking.value?.what === "revoke" ? <RevokeSite site={asking.value.site} onClose={close} /> : null}
     </div>
@@ -69,6 +69,7 @@ function SiteRow({ site, ask }: { site: Site; ask: (what: Asking["what"]) => voi
             {site.unseen > 0 && !muted ? <span class="chip good">{words.unseen(site.unseen)}</span> : null}
             {muted ? <span class="chip">{words.muted}</span> : null}
             {site.pinned ? <span class="chip good">{words.pinned}</span> : null}
+            {site.receipts ? <span class="chip">{words.receiptsChip}</span> : null}
             {site.renew ? <span class="chip warn">{words.renewChip}</span> : null}
             {site.hasKeys ? null : <span class="chip bad">{words.noKeys}</span>}
           </div>
@@ -82,7 +83,7 @@ function SiteRow({ site, ask }: { site: Site; ask: (what: Asking["what"]) => voi
           <Sparkline counts={site.perDay} />
           <div class="buttons">
             <Button look="quiet slim" busy={action.busy} aria-label={muted ? words.unmuteNamed(label) : words.muteNamed(label)} onClick={() => void turn()}>{muted ? words.unmute : words.mute}</Button>
-            <Button look="quiet slim" aria-label={words.renameNamed(label)} onClick={() => ask("rename")}>{words.rename}</Button>
+            <Button look="quiet slim" aria-label={words.editNamed(label)} onClick={() => ask("edit")}>{words.edit}</Button>
             <Button look="danger-quiet slim" aria-label={words.revokeNamed(label)} onClick={() => ask("revoke")}>{words.revoke}</Button>
           </div>
         </div>
@@ -104,13 +105,20 @@ interface SiteDialogProps {
   onClose: () => void;
 }
 
-function RenameSite({ site, onClose }: SiteDialogProps): JSX.Element {
+function EditSite({ site, onClose }: SiteDialogProps): JSX.Element {
   const model = useModel();
+  const receipts = useSignal(site.receipts);
+  const words = text.sites;
   const work = async (name: string) => {
-    await model.actions.renameSite(site.permission, name);
+    if (name !== site.name) await model.actions.renameSite(site.permission, name);
+    if (receipts.value !== site.receipts) await model.actions.setReceipts(site.permission, receipts.value);
     say(text.settings.saved);
   };
-  return <Rename title={text.sites.renameTitle(siteLabel(site.site))} label={text.sites.renameLabel} name={site.name} work={work} onClose={onClose} />;
+  return (
+    <Rename title={siteLabel(site.site)} label={words.editName} name={site.name} work={work} onClose={onClose}>
+      <Switch label={words.receipts} hint={words.receiptsHint} checked={receipts.value} onChange={(allowed) => (receipts.value = allowed)} />
+    </Rename>
+  );
 }
 
 function RenewSite({ site, onClose }: SiteDialogProps): JSX.Element {

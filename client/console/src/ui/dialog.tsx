@@ -72,10 +72,12 @@ interface RenameProps {
   name: string;
   work: (name: string) => Promise<void>;
   onClose: () => void;
+  /** What else is asked there. */
+  children?: ComponentChildren;
 }
 
 /** Asks for another name. */
-export function Rename({ title, label, name, work, onClose }: RenameProps): JSX.Element {
+export function Rename({ title, label, name, work, onClose, children }: RenameProps): JSX.Element {
   const typed = useSignal(name);
   const action = useAction();
   return (
@@ -87,6 +89,7 @@ export function Rename({ title, label, name, work, onClose }: RenameProps): JSX.
         })}
       >
         <TextField label={label} value={typed.value} maxLength={64} onText={(value) => (typed.value = value)} fault={action.fault?.message} />
+        {children}
         <SubmitOrCancel submit={text.save} busy={action.busy} onCancel={onClose} />
       </Form>
     </Dialog>

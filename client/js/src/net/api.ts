@@ -29,6 +29,7 @@ export interface ServerPermission {
   created: number;
   accepted: number;
   lastUsed: number | null;
+  receipts: boolean;
 }
 
 export interface ServerKeyring {
@@ -89,6 +90,7 @@ function readPermission(value: unknown): ServerPermission {
     created: time(permission["created"]) ?? 0,
     accepted: typeof permission["accepted"] === "number" ? permission["accepted"] : 0,
     lastUsed: time(permission["last_used"]),
+    receipts: permission["receipts"] === true,
   };
 }
 
@@ -237,7 +239,7 @@ export class Api {
     return { id: id(answer, "permission_id", "a permission"), site: text(answer, "site", "a permission"), endpoint: text(answer, "endpoint", "a permission") };
   }
 
-  changePermission(permission: string, change: { state: "allowed" | "muted" }): Promise<void> {
+  changePermission(permission: string, change: { state: "allowed" | "muted" } | { receipts: boolean }): Promise<void> {
     return this.#done({ method: "PATCH", path: `/v1/permissions/${encodeURIComponent(permission)}`, json: change });
   }
 

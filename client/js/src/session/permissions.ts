@@ -87,11 +87,11 @@ export class PermissionsRoom {
   }
 
   #joined(): Permission[] {
-    return this.#listed.map(({ id, site, name, state, created, accepted, lastUsed }): Permission => {
+    return this.#listed.map(({ id, site, name, state, created, accepted, lastUsed, receipts }): Permission => {
       const kept = this.#keyring.permission(id);
       const known = kept !== undefined && kept.removed !== true && typeof kept.site === "string";
       return {
-        id, state, created, accepted, lastUsed, known,
+        id, state, created, accepted, lastUsed, receipts, known,
         site: known ? (kept.site ?? site) : site,
         name: known ? (kept.name ?? null) : name,
         siteMismatch: known && kept.site !== site,
@@ -133,8 +133,8 @@ export class PermissionsRoom {
     }
   }
 
-  async setState(id: string, state: "allowed" | "muted"): Promise<void> {
-    await this.#core.api.changePermission(id, { state });
+  async change(id: string, change: { state: "allowed" | "muted" } | { receipts: boolean }): Promise<void> {
+    await this.#core.api.changePermission(id, change);
     await this.refresh().catch(() => undefined);
     this.#core.tell("permissions", { changed: id });
   }
