@@ -161,6 +161,8 @@ export interface Actions {
   readLinkRequest(code: string): Promise<LinkRequest>;
 
   refresh(): Promise<void>;
+  /** Reads the sites again, for their counts. */
+  readSites(): Promise<void>;
   markSeen(ids: readonly string[]): Promise<void>;
   dismiss(ids: readonly string[]): Promise<void>;
   loadOlder(): Promise<void>;

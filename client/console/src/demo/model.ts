@@ -113,6 +113,7 @@ export function openModel(_options: { connect?: boolean } = {}): Promise<Model> 
       return { name: "Safari on a tablet", kind: "browser", fingerprint: PRINT, approve: () => settle(undefined), decline: async () => undefined };
     },
     refresh: () => settle(undefined),
+    readSites: async () => undefined,
     markSeen: async (ids) => change(ids, { seen: true }),
     dismiss: async (ids) => change(ids, { seen: true, dismissed: true }),
     loadOlder: () => settle(undefined),

@@ -74,6 +74,7 @@ export function actionsOver(belfry: Belfry, reads: Reads): Actions {
       const trouble = await reads.everything();
       if (trouble) throw new Failure("other", trouble);
     }),
+    readSites: () => reads.quietly(sites),
     markSeen: (ids) => told(() => belfry.inbox.markSeen([...ids])),
     dismiss: (ids) => told(() => belfry.inbox.dismiss([...ids])),
     loadOlder: () => told(() => reads.older()),

@@ -178,10 +178,14 @@ class Live implements Model {
   }
 
   async #readSites(): Promise<void> {
-    const permissions = await this.#belfry.permissions.list();
+    this.#sdkPermissions = await this.#belfry.permissions.list();
+    await this.#countSites();
+  }
+
+  /** What is counted here, of the sites as they were read last: the server is not asked at each notification. */
+  async #countSites(): Promise<void> {
     const stats = await this.#belfry.inbox.stats(DAYS);
-    this.#sdkPermissions = permissions;
-    this.sites.value = permissions.map((permission) => siteOf(permission, stats, DAYS)).sort((a, b) => (b.lastUsed ?? b.created ?? 0) - (a.lastUsed ?? a.created ?? 0));
+    this.sites.value = this.#sdkPermissions.map((permission) => siteOf(permission, stats, DAYS)).sort((a, b) => (b.lastUsed ?? b.created ?? 0) - (a.lastUsed ?? a.created ?? 0));
     await this.#readAlarms();
   }
 
@@ -235,21 +239,23 @@ class Live implements Model {
     this.items.value = [item, ...others];
     this.leading.value = this.#belfry.leading;
     if (live) for (const listener of this.#arrivals) listener(item);
-    this.#soon("sites", () => this.#readSites());
+    const used = (one: Permission) => (one.id === item.permission ? { ...one, lastUsed: Math.max(one.lastUsed ?? 0, item.sent) } : one);
+    this.#sdkPermissions = this.#sdkPermissions.map(used);
+    this.#countSoon();
   }
 
   #mark(ids: readonly string[], change: { seen: true; dismissed?: true }): void {
     const marked = new Set(ids);
     this.items.value = this.items.value?.map((item) => (marked.has(item.id) ? { ...item, ...change } : item)) ?? null;
     for (const listener of this.#gone) listener(ids);
-    this.#soon("sites", () => this.#readSites());
+    this.#countSoon();
   }
 
   #withdrawn(ids: readonly string[]): void {
     const gone = new Set(ids);
     this.items.value = this.items.value?.filter((item) => !gone.has(item.id)) ?? null;
     for (const listener of this.#gone) listener(ids);
-    this.#soon("sites", () => this.#readSites());
+    this.#countSoon();
   }
 
   /** Linking goes over the connection: a page that has just opened waits for it a little. */
@@ -262,6 +268,10 @@ class Live implements Model {
         late = setTimeout(() => reject(new Failure("offline", text.failure.offline)), CONNECTS_WITHIN_MS);
       }),
     ]).finally(() => clearTimeout(late));
+  }
+
+  #countSoon(): void {
+    if (this.sites.value !== null) this.#soon("counts", () => this.#countSites());
   }
 
   #soon(what: string, read: () => Promise<void>): void {

@@ -2,6 +2,7 @@
 
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
+import { useEffect } from "preact/hooks";
 import type { Site } from "../model.ts";
 import { now } from "../now.ts";
 import { siteLabel } from "../rules/destination.ts";
@@ -23,6 +24,7 @@ type Asking = { readonly what: "edit" | "revoke" | "renew"; readonly site: Site 
 export function SitesPage({ part }: { part: string | null }): JSX.Element {
   const model = useModel();
   const asking = useSignal<Asking | null>(null);
+  useEffect(() => void model.actions.readSites(), []);
   const words = text.sites;
   const sites = model.sites.value;
   const close = () => {
