@@ -26,8 +26,7 @@ pub use caller::Caller;
 pub use console::console;
 pub use reconcile::reconcile;
 
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::Response;
+use axum::http::StatusCode;
 use belfry_broker::Broker;
 use belfry_config::Registration;
 use belfry_edge::{ApiError, TrustedProxies};
@@ -130,7 +129,6 @@ impl Accounts {
         // Below the layers: one set later would answer preflights (Fetch §3.3.6) in their place.
         let routes = routes
             .method_not_allowed_fallback(no_such_method)
-            .layer(axum::middleware::map_response(never_stored))
             .layer(belfry_edge::layers::cors());
         let mut router = OpenApiRouter::from(routes);
         *router.get_openapi_mut() = document;
@@ -166,16 +164,6 @@ impl Inner {
 async fn no_such_method() -> ApiError {
     let detail = "this resource has no such method";
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method", detail)
-}
-
-/// What is answered here is one user's, and some of it is shown only once.
-async fn never_stored(mut response: Response) -> Response {
-    let no_store = HeaderValue::from_static("no-store");
-    response
-        .headers_mut()
-        .entry(header::CACHE_CONTROL)
-        .or_insert(no_store);
-    response
 }
 
 /// Random bytes of the operating system.

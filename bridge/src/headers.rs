@@ -6,6 +6,11 @@ use belfry_edge::ApiError;
 use belfry_protocol::push::{CollapseKey, ContentEncoding, IdempotencyKey, Ttl, Urgency};
 use std::str::FromStr;
 
+/// What to do about the draft's encoding: the defaults of the libraries that still know it.
+const AESGCM_REMEDY: &str = "aesgcm was a draft of RFC 8291; send aes128gcm: web-push for Node does by \
+    itself from 3.3.4, pywebpush from 1.10 and webpush-java from 5.0; web-push-php where the \
+    subscription says contentEncoding aes128gcm";
+
 /// The headers of a post.
 pub(crate) struct Headers {
     pub(crate) ttl: Ttl,
@@ -77,7 +82,7 @@ fn encoding(headers: &HeaderMap) -> Result<ContentEncoding, ApiError> {
     };
     value.and_then(|value| value.parse().ok()).ok_or_else(|| {
         let remedy = if value.is_some_and(|value| value.eq_ignore_ascii_case("aesgcm")) {
-            "aesgcm was a draft; set the library to aes128gcm (RFC 8291)"
+            AESGCM_REMEDY
         } else {
             "Content-Encoding is aes128gcm (RFC 8291) or crypto-box: the body is encrypted"
         };

@@ -9,6 +9,7 @@ mod limits;
 mod message;
 mod push;
 mod under_way;
+mod unifiedpush;
 mod vapid;
 
 pub use limits::PushLimits;

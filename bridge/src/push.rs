@@ -5,12 +5,12 @@ use crate::limits::{Poster, Sender};
 use crate::message::MessageRef;
 use crate::under_way::Turn;
 use crate::vapid::{self, NotProven, SiteKey};
-use crate::{Bridge, Inner};
+use crate::{Bridge, Inner, unifiedpush};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use belfry_edge::{ApiError, ClientAddress, Path, RateProblem, read_body};
-use belfry_protocol::body::check_structure;
+use belfry_protocol::body::{aes128gcm, check_structure};
 use belfry_protocol::envelope::Envelope;
 use belfry_protocol::id::{NotificationId, UserId};
 use belfry_protocol::problem::Problem;
@@ -27,7 +27,7 @@ use utoipa_axum::routes;
 /// The routes of the bridge.
 pub fn router(bridge: Bridge) -> OpenApiRouter {
     OpenApiRouter::new()
-        .routes(routes!(push))
+        .routes(routes!(push, unifiedpush::discover))
         .routes(routes!(withdraw))
         .with_state(bridge)
 }
@@ -56,7 +56,7 @@ pub fn router(bridge: Bridge) -> OpenApiRouter {
         (status = 401, description = "The endpoint asks for VAPID, or Authorization is something else", body = Problem),
         (status = 403, description = "The token does not prove the right key, or the site is blocked", body = Problem),
         (status = 404, description = "No such endpoint: drop the subscription", body = Problem),
-        (status = 405, description = "Endpoints take POST alone", body = Problem, headers(("Allow" = String))),
+        (status = 405, description = "Endpoints take POST, and GET for UnifiedPush", body = Problem, headers(("Allow" = String))),
         (status = 408, description = "The body did not come in time", body = Problem),
         (status = 410, description = "The user revoked it: drop the subscription", body = Problem),
         (status = 413, description = "More than 4096 bytes", body = Problem),
@@ -134,7 +134,10 @@ impl Inner {
             .map_err(|problem| ApiError::malformed("body", problem.to_string()))?;
         let now = (self.clock)();
         let poster = match self.prove(&endpoint, &parts.headers, now)? {
-            Some(SiteKey(key)) => Poster::Proven(*SecretHash::of(&key).as_bytes()),
+            Some(SiteKey(key)) => {
+                not_reused(headers.encoding, &body, &key)?;
+                Poster::Proven(*SecretHash::of(&key).as_bytes())
+            }
             None => {
                 let trusted = &self.settings.trusted_proxies;
                 Poster::Unproven(
@@ -304,6 +307,16 @@ impl Inner {
         let mut outcomes = self.mailbox.apply(vec![command]).await;
         Ok(outcomes.pop().unwrap_or(Err(Refusal::Unavailable))?)
     }
+}
+
+/// Refuses a key that both signs and agrees on keys (RFC 8292 §3.2): who uses one for the other gives
+/// it away in each body.
+fn not_reused(encoding: ContentEncoding, body: &[u8], key: &[u8]) -> Result<(), ApiError> {
+    if encoding == ContentEncoding::Aes128gcm && aes128gcm::sender_key(body) == Some(key) {
+        let detail = "the body's key id is the VAPID key; encrypt with a key pair made for this message alone (RFC 8292 §3.2)";
+        return Err(ApiError::malformed("body", detail));
+    }
+    Ok(())
 }
 
 fn no_endpoint() -> ApiError {

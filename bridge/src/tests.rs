@@ -17,6 +17,7 @@ use p256::ecdsa::{Signature, SigningKey};
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use tower::ServiceExt as _;
 
+mod clauses;
 mod described;
 mod draining;
 mod faults;

@@ -70,9 +70,20 @@ async fn open_to_pages(request: Request, next: Next) -> Response {
         return next.run(request).await;
     }
     match cors().layer(next).oneshot(request).await {
-        Ok(response) => response.map(axum::body::Body::new),
+        Ok(response) => never_stored(response.map(axum::body::Body::new)),
         Err(never) => match never {},
     }
+}
+
+/// What is answered there is one user's or one site's, and some of it is shown only once. Also what a
+/// cache may otherwise keep by itself, such as a 404 (RFC 9111 §4.2.2).
+fn never_stored(mut response: Response) -> Response {
+    let no_store = HeaderValue::from_static("no-store");
+    response
+        .headers_mut()
+        .entry(header::CACHE_CONTROL)
+        .or_insert(no_store);
+    response
 }
 
 fn panicked(_: Box<dyn Any + Send>) -> Response {
@@ -119,6 +130,9 @@ mod tests {
             let allowed = headers.get("access-control-allow-origin");
             assert_eq!(allowed.is_some_and(|origin| origin == "*"), open, "{path}");
             assert!(!headers.contains_key("access-control-allow-credentials"));
+            let stored = headers.get("cache-control");
+            let never = stored.is_some_and(|control| control == "no-store");
+            assert_eq!(never, open, "{method} {path}");
             assert_eq!(headers["x-content-type-options"], "nosniff", "{path}");
             if status >= 400 {
                 assert_eq!(headers["content-type"], "application/problem+json");

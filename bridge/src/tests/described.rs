@@ -45,6 +45,8 @@ async fn every_header_and_status_is_described() {
     assert_eq!(post["security"], security);
     let body = &post["requestBody"]["content"]["application/octet-stream"]["schema"];
     assert_eq!(body, &Value::Null, "{body}");
+    let get = &document["paths"]["/push/{secret}"]["get"];
+    assert_eq!(keys(&get["responses"]).join(" "), "200");
     let delete = &document["paths"]["/push/message/{message}"]["delete"];
     assert_eq!(keys(&delete["responses"]).join(" "), "204 404 405 503");
     let schema = document["components"]["schemas"]["RateProblem"].to_string();

@@ -72,6 +72,11 @@ pub fn decrypt(
         .map_err(|_| BodyProblem::Undecryptable)
 }
 
+/// The sender's one-time public key in a body (RFC 8291 §4); `None` where it is too short for one.
+pub fn sender_key(body: &[u8]) -> Option<&[u8]> {
+    body.get(HEADER_BYTES - KEY_ID_BYTES..HEADER_BYTES)
+}
+
 /// The header of a push message and exactly one record.
 ///
 /// A record as long as its record size is taken although RFC 8291 §4 asks senders for more: there
@@ -133,6 +138,13 @@ mod tests {
         let auth: [u8; 16] = decode("BTBZMqHH6r4Tts7J_aSIgg").try_into().unwrap();
         let read = decrypt(&body, &secret, &auth).unwrap();
         assert_eq!(read, b"When I grow up, I want to be a watermelon");
+        let key = "BP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6PBru3jl7A8";
+        assert_eq!(
+            sender_key(&body),
+            Some(&*decode(key)),
+            "of the RFC's example"
+        );
+        assert_eq!(sender_key(&body[..85]), None);
         let elsewhere = decrypt(&body, &secret, &[0; 16]);
         assert_eq!(elsewhere, Err(BodyProblem::Undecryptable));
     }
