@@ -177,12 +177,6 @@ impl Contract {
             (Err(found), Some(expected)) if *found == expected => return Ok(()),
             _ => return Err(format!("a post: {answer:?}, expected {refusal:?}")),
         };
-        if envelope.expires <= envelope.sent {
-            must!(accepted.seq == Seq(0), "TTL 0 has no place: {accepted:?}");
-            return Ok(());
-        }
-        let seq = self.head() + 1;
-        must!(accepted.seq == Seq(seq), "{accepted:?} is not {seq}");
         let collapse = envelope.collapse.as_ref();
         let collapse = collapse.map(|key| key.as_str().to_owned());
         if collapse.is_some() {
@@ -198,6 +192,12 @@ impl Contract {
                 self.log[at].dead = Some((now, "replaced"));
             }
         }
+        if envelope.expires <= envelope.sent {
+            must!(accepted.seq == Seq(0), "TTL 0 has no place: {accepted:?}");
+            return Ok(());
+        }
+        let seq = self.head() + 1;
+        must!(accepted.seq == Seq(seq), "{accepted:?} is not {seq}");
         self.note_most(Some(envelope.permission), now);
         self.log.push(Entry {
             seq,

@@ -33,6 +33,10 @@ pub(in crate::mailbox) async fn the_newer_replaces_the_older_of_its_collapse_key
     trial.settle(1, &[4]).await.unwrap();
     trial.post(1, Some("a")).await;
     assert_eq!(trial.history().await, [2, 3, 4, 5], "4 is history by then");
+    let at_once = trial.accept(1, Some("b"), Duration::ZERO, 10);
+    assert_eq!(trial.send(at_once).await.unwrap().seq, Seq(0));
+    trial.reopen().await;
+    assert_eq!(trial.owed(1).await.unwrap(), [2, 5], "3 was replaced");
 }
 
 pub(in crate::mailbox) async fn a_repeat_has_the_first_answer<E: Engine>() {

@@ -40,8 +40,12 @@ impl UserState {
                 return Ok(Outcome::Accepted(row.answer()));
             }
         }
+        let collapse = envelope.collapse.as_ref();
+        let collapse = collapse.map(|key| key.as_str().to_owned());
+        // Also by what is not stored itself (RFC 8030 §5.4).
+        self.replace(user, envelope.permission, collapse.as_deref());
         let (seq, pushed_out) = if envelope.expires > envelope.sent {
-            self.store(user, envelope, muted, context)
+            self.store(user, envelope, collapse, muted, context)
         } else {
             self.changes.commits.push(Commit::Transient {
                 user,
@@ -79,12 +83,10 @@ impl UserState {
         &mut self,
         user: UserId,
         envelope: &Envelope,
+        collapse: Option<String>,
         muted: bool,
         context: &Context<'_>,
     ) -> (Seq, u32) {
-        let collapse = envelope.collapse.as_ref();
-        let collapse = collapse.map(|key| key.as_str().to_owned());
-        self.replace(user, envelope.permission, collapse.as_deref());
         let bytes = u32::try_from(envelope.body.len()).unwrap_or(u32::MAX);
         let seq = self.next_seq();
         let meta = EntryMeta {
