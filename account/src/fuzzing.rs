@@ -94,7 +94,7 @@ pub fn request(input: &[u8]) {
 }
 
 fn route(number: u8) -> (Method, String) {
-    let (method, path) = match number % 15 {
+    let (method, path) = match number % 16 {
         0 => (Method::POST, "/v1/accounts"),
         1 => (Method::POST, "/v1/sessions"),
         2 => (Method::PUT, "/v1/me/password"),
@@ -109,6 +109,7 @@ fn route(number: u8) -> (Method, String) {
         11 => (Method::GET, "/v1/devices"),
         12 => (Method::GET, "/v1/permissions"),
         13 => (Method::GET, "/v1/keyring"),
+        14 => (Method::POST, "/v1/subscribe?site=https://news.example"),
         _ => (Method::PATCH, "/v1/me"),
     };
     (method, path.to_owned())

@@ -21,6 +21,7 @@ mod password;
 mod permissions;
 mod reconcile;
 mod sessions;
+mod subscribe;
 
 pub use caller::Caller;
 pub use console::console;
@@ -122,6 +123,7 @@ impl Accounts {
             .merge(sessions::router())
             .merge(devices::router())
             .merge(permissions::router())
+            .merge(subscribe::router())
             .merge(notifications::router())
             .merge(keyring::router())
             .with_state(self)

@@ -5,7 +5,7 @@ use crate::caller::{CallingDevice, Reader};
 use crate::given::Given;
 use crate::paging::{self, Page, Paging};
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderName, StatusCode, header};
 use belfry_edge::{ApiError, Path, Query};
 use belfry_protocol::envelope::Notification;
 use belfry_protocol::id::{NotificationId, PermissionId};
@@ -152,7 +152,9 @@ async fn list(
     get, path = "/v1/notifications/{id}", tag = "Notifications", operation_id = "get_notification", params(("id" = NotificationId, Path)),
     security(("token" = []), ("device" = [])),
     responses(
-        (status = 200, description = "The notification", body = Item),
+        (status = 200, description = "The notification", body = Item, headers(
+            ("Last-Modified" = String, description = "When it was posted"),
+        )),
         (status = 401, description = "Neither a good token nor a device's password", body = Problem),
         (status = 404, description = "The user has no such notification (any more)", body = Problem),
     )
@@ -161,10 +163,12 @@ async fn get_one(
     State(accounts): State<Accounts>,
     Reader(user): Reader,
     Path(id): Path<NotificationId>,
-) -> Result<axum::Json<Item>, ApiError> {
+) -> Result<([(HeaderName, String); 1], axum::Json<Item>), ApiError> {
     let entry = accounts.0.mailbox.notification(user, id).await?;
     let entry = entry.ok_or_else(|| ApiError::not_found("there is no such notification"))?;
-    Ok(axum::Json(item(&entry)?))
+    // When delivery was asked for (RFC 8030 §7.2).
+    let posted = [(header::LAST_MODIFIED, entry.meta.sent.http_date())];
+    Ok((posted, axum::Json(item(&entry)?)))
 }
 
 #[derive(Deserialize, ToSchema)]

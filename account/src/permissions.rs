@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use belfry_edge::{ApiError, Path, Query};
 use belfry_protocol::event::Event;
-use belfry_protocol::id::PermissionId;
+use belfry_protocol::id::{PermissionId, UserId};
 use belfry_protocol::problem::Problem;
 use belfry_protocol::secret::Secret;
 use belfry_protocol::site::Origin;
@@ -46,13 +46,13 @@ struct PermissionRequest {
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = PermissionCreated)]
-struct Created {
-    permission_id: PermissionId,
+pub(crate) struct Created {
+    pub(crate) permission_id: PermissionId,
     site: Origin,
     #[schema(value_type = String, example = "allowed", pattern = "^(allowed|muted)$")]
     state: PermissionState,
     /// Where the site posts; shown this once.
-    endpoint: String,
+    pub(crate) endpoint: String,
     /// Always null: endpoints do not expire.
     #[serde(rename = "expirationTime")]
     expiration_time: Option<u64>,
@@ -73,21 +73,35 @@ async fn create(
     caller: Caller,
     Given(request): Given<PermissionRequest>,
 ) -> Result<(StatusCode, axum::Json<Created>), Refused> {
-    let inner = &accounts.0;
-    let user = caller.0.user;
-    let site: Origin =
-        request
-            .site
-            .parse()
-            .map_err(|error: belfry_protocol::site::InvalidOrigin| {
-                ApiError::invalid("site", error.to_string())
-            })?;
+    let site = origin(&request.site)?;
     let name = request.name.as_deref().map(display_name).transpose()?;
-    let application_server_key = request
-        .application_server_key
-        .as_deref()
-        .map(server_key)
-        .transpose()?;
+    let key = request.application_server_key.as_deref();
+    let key = key.map(|key| server_key("application_server_key", key));
+    let approval = Approval {
+        site,
+        name,
+        application_server_key: key.transpose()?,
+        receipts: request.receipts,
+    };
+    let created = approve(&accounts, caller.0.user, approval).await?;
+    Ok((StatusCode::CREATED, axum::Json(created)))
+}
+
+/// What a user approves.
+pub(crate) struct Approval {
+    pub(crate) site: Origin,
+    pub(crate) name: Option<String>,
+    pub(crate) application_server_key: Option<Vec<u8>>,
+    pub(crate) receipts: bool,
+}
+
+pub(crate) async fn approve(
+    accounts: &Accounts,
+    user: UserId,
+    approval: Approval,
+) -> Result<Created, Refused> {
+    let inner = &accounts.0;
+    let site = approval.site;
     let _changing = inner.changing(user).await;
     inner.still(user).await?;
     let limit = inner.settings.permissions_per_user;
@@ -100,9 +114,9 @@ async fn create(
     let permission = Permission {
         id: PermissionId::from_bytes(random()?),
         site: site.clone(),
-        name,
+        name: approval.name,
         state: PermissionState::Allowed,
-        receipts: request.receipts,
+        receipts: approval.receipts,
         created: inner.now(),
         accepted: 0,
         last_used: None,
@@ -110,7 +124,7 @@ async fn create(
     let id = permission.id;
     let new = NewPermission {
         permission,
-        application_server_key,
+        application_server_key: approval.application_server_key,
         endpoint: secret.hash(),
     };
     inner.directory.create_permission(user, &new).await?;
@@ -125,22 +139,27 @@ async fn create(
     inner
         .broker
         .publish_event(user, &Event::PermissionGranted { permission: id });
-    let created = Created {
+    Ok(Created {
         permission_id: id,
         site,
         state: PermissionState::Allowed,
         endpoint: format!("{}/push/{}", inner.settings.public_url, secret.expose()),
         expiration_time: None,
-    };
-    Ok((StatusCode::CREATED, axum::Json(created)))
+    })
 }
 
-fn server_key(text: &str) -> Result<Vec<u8>, ApiError> {
+pub(crate) fn origin(site: &str) -> Result<Origin, ApiError> {
+    let site = site.parse::<Origin>();
+    site.map_err(|error| ApiError::invalid("site", error.to_string()))
+}
+
+/// A VAPID key, as RFC 8292 §3.2 has it.
+pub(crate) fn server_key(field: &str, text: &str) -> Result<Vec<u8>, ApiError> {
     let key = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok();
     let key = key.filter(|key| key.len() == 65 && PublicKey::from_sec1_bytes(key).is_ok());
     key.ok_or_else(|| {
         ApiError::invalid(
-            "application_server_key",
+            field,
             "an uncompressed P-256 point is 65 bytes, base64url (RFC 8292 §3.2)",
         )
     })

@@ -10,6 +10,7 @@ mod lists;
 mod notifications;
 mod permissions;
 mod sessions;
+mod subscribe;
 
 use super::*;
 use axum::Router;

@@ -43,6 +43,13 @@ impl Timestamp {
         Self::from_millis(self.0.saturating_add(millis))
     }
 
+    /// As HTTP writes dates, in whole seconds (RFC 9110 §5.6.7).
+    pub fn http_date(self) -> String {
+        let secs = i64::try_from(self.0 / 1_000).unwrap_or_default();
+        let time = jiff::Timestamp::from_second(secs).unwrap_or_default();
+        time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+    }
+
     /// The time from `earlier` to this one, zero if `earlier` is later.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
@@ -109,5 +116,15 @@ mod tests {
         check(0, "1970-01-01T00:00:00.000Z");
         check(1_795_511_581_007, "2026-11-24T09:13:01.007Z");
         check(MILLIS_MAX, "9999-12-30T22:00:00.000Z");
+    }
+
+    #[test]
+    fn http_has_dates_of_its_own() {
+        let check = |millis, text: &str| {
+            assert_eq!(Timestamp::from_millis(millis).http_date(), text);
+        };
+        check(784_111_777_999, "Sun, 06 Nov 1994 08:49:37 GMT");
+        check(0, "Thu, 01 Jan 1970 00:00:00 GMT");
+        check(MILLIS_MAX, "Thu, 30 Dec 9999 22:00:00 GMT");
     }
 }

@@ -106,6 +106,8 @@ async fn a_user_and_a_device_read_the_mailbox() {
         assert_eq!(one.status, 200);
         assert_eq!(one.json["seen"], expected);
         assert_eq!(one.text("id"), id(1).to_string());
+        let sent: Timestamp = one.text("sent").parse().unwrap();
+        assert_eq!(one.header("last-modified"), sent.http_date());
         for member in [
             "permission",
             "site",
