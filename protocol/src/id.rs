@@ -116,6 +116,10 @@ id!(
     NotificationId
 );
 id!(
+    /// An API key of a site: names it without being it.
+    SiteKeyId
+);
+id!(
     /// A sign-in of a user: names a bearer token without being it.
     SessionId
 );

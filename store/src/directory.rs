@@ -1,5 +1,5 @@
-//! Who exists and who allowed what: accounts, sign-ins, devices, permissions and keyrings, in SQLite
-//! or PostgreSQL.
+//! Who exists and who allowed what: accounts, sign-ins, devices, permissions, keyrings and sites, in
+//! SQLite or PostgreSQL.
 //!
 //! Both speak the same statements: `$n` parameters, one migration set, ids as bytes and times as
 //! milliseconds. What it hands out is never a secret: passwords, tokens and endpoints are kept hashed.
@@ -9,11 +9,13 @@ mod devices;
 mod keyrings;
 mod notes;
 mod permissions;
+mod sites;
 
 pub use accounts::{Account, SignIn};
 pub use devices::{Device, DeviceKind, NewDevice};
 pub use keyrings::Keyring;
 pub use permissions::{Endpoint, NewPermission, Permission, PermissionState};
+pub use sites::{Site, SiteCaller, SiteKey, VapidKey};
 
 use belfry_protocol::id::{DeviceId, UserId};
 use belfry_protocol::secret::SecretHash;

@@ -1,9 +1,10 @@
-//! What is noted often and written down seldom: when devices were connected, and how often permissions
-//! were used. It waits in memory, many notes to a write; whoever reads sees what waits as if it were
+//! What is noted often and written down seldom: when devices were connected, how often permissions were
+//! used, and when API keys were. It waits in memory, many notes to a write; whoever reads sees what waits as if it were
 //! written. A crash loses the last few seconds of it and nothing that was promised.
 
-use super::{Device, Directory, DirectoryError, Permission, Pool, millis};
-use belfry_protocol::id::{DeviceId, PermissionId, UserId};
+use super::{Device, Directory, DirectoryError, Permission, Pool, SiteKey, millis};
+use belfry_protocol::id::{DeviceId, PermissionId, SiteKeyId, UserId};
+use belfry_protocol::site::Origin;
 use belfry_protocol::time::Timestamp;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,6 +16,7 @@ const NOTES_PER_WRITE: usize = 1_000;
 
 type Seen = HashMap<(UserId, DeviceId), Timestamp>;
 type Used = HashMap<(UserId, PermissionId), Use>;
+type Called = HashMap<(Origin, SiteKeyId), Timestamp>;
 
 /// How often a permission was used since that was last written down, and when last.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +29,7 @@ struct Use {
 struct Waiting {
     seen: Seen,
     used: Used,
+    called: Called,
 }
 
 /// The notes that wait.
@@ -84,22 +87,36 @@ impl Directory {
         }
     }
 
+    /// Notes that an API key was used then.
+    pub fn note_call(&self, site: &Origin, key: SiteKeyId, at: Timestamp) {
+        let called = &mut self.notes.lock().called;
+        let key = (site.clone(), key);
+        if called.len() < WAITING_MAX || called.contains_key(&key) {
+            let last = called.entry(key).or_insert(at);
+            *last = (*last).max(at);
+        }
+    }
+
     /// Writes down what was noted. What the database does not take now waits on.
     ///
     /// # Errors
     /// The directory is unavailable.
     pub async fn write_down_notes(&self) -> Result<(), DirectoryError> {
-        let (seen, used): (Vec<_>, Vec<_>) = {
+        let (seen, used, called): (Vec<_>, Vec<_>, Vec<_>) = {
             let waiting = self.notes.lock();
             let seen = waiting.seen.iter().map(|(key, at)| (*key, *at));
             let used = waiting.used.iter().map(|(key, used)| (*key, *used));
-            (seen.collect(), used.collect())
+            let called = waiting.called.iter().map(|(key, at)| (key.clone(), *at));
+            (seen.collect(), used.collect(), called.collect())
         };
         for batch in seen.chunks(NOTES_PER_WRITE) {
             self.write_seen(batch).await?;
         }
         for batch in used.chunks(NOTES_PER_WRITE) {
             self.write_used(batch).await?;
+        }
+        for batch in called.chunks(NOTES_PER_WRITE) {
+            self.write_called(batch).await?;
         }
         Ok(())
     }
@@ -126,6 +143,32 @@ impl Directory {
         for (key, at) in batch {
             if seen.get(key) == Some(at) {
                 seen.remove(key);
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_called(
+        &self,
+        batch: &[((Origin, SiteKeyId), Timestamp)],
+    ) -> Result<(), DirectoryError> {
+        let _writing = self.notes.writing.write().await;
+        write_each!(
+            self,
+            "UPDATE site_keys SET last_used = CASE WHEN last_used > $1 THEN last_used ELSE $2 END \
+             WHERE site = $3 AND key_id = $4",
+            batch,
+            |((site, key), at): &((Origin, SiteKeyId), Timestamp)| (
+                millis(*at),
+                millis(*at),
+                site.as_str().to_owned(),
+                key.as_bytes().to_vec()
+            )
+        );
+        let called = &mut self.notes.lock().called;
+        for (key, at) in batch {
+            if called.get(key) == Some(at) {
+                called.remove(key);
             }
         }
         Ok(())
@@ -182,10 +225,18 @@ impl Notes {
         }
     }
 
+    /// Adds what waits to a row that was read.
+    pub(super) fn add_to_site_key(&self, site: &Origin, key: &mut SiteKey) {
+        if let Some(at) = self.lock().called.get(&(site.clone(), key.id)) {
+            key.last_used = key.last_used.max(Some(*at));
+        }
+    }
+
     #[cfg(test)]
-    pub(super) fn waiting(&self) -> (usize, usize) {
+    pub(super) fn waiting(&self) -> (usize, usize, usize) {
         let waiting = self.lock();
-        (waiting.seen.len(), waiting.used.len())
+        let Waiting { seen, used, called } = &*waiting;
+        (seen.len(), used.len(), called.len())
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {

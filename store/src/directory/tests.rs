@@ -3,9 +3,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod postgresql;
+mod sites;
 
 use super::*;
-use belfry_protocol::id::{PermissionId, SessionId};
+use belfry_protocol::id::{PermissionId, SessionId, SiteKeyId};
 use belfry_protocol::time::Timestamp;
 
 fn now() -> Timestamp {
@@ -49,6 +50,7 @@ async fn everything(directory: &Directory) {
     devices(directory).await;
     permissions(directory).await;
     keyrings(directory).await;
+    sites::everything(directory).await;
     let first = directory.server_secret("seal", [1; 32]).await.unwrap();
     assert_eq!(
         directory.server_secret("seal", [2; 32]).await.unwrap(),
@@ -444,7 +446,9 @@ async fn what_could_not_be_written_down_waits_on() {
     let device = DeviceId::from_bytes([4; 16]);
     directory.note_seen(user(), device, now());
     directory.note_use(user(), PermissionId::from_bytes([5; 16]), now());
+    let site = "https://news.example".parse().unwrap();
+    directory.note_call(&site, SiteKeyId::from_bytes([6; 16]), now());
     directory.close().await;
     assert!(directory.write_down_notes().await.is_err());
-    assert_eq!(directory.notes.waiting(), (1, 1));
+    assert_eq!(directory.notes.waiting(), (1, 1, 1));
 }
