@@ -2,7 +2,7 @@
 
 use crate::server::{ServerError, answer, http_client};
 use crate::vapid::VapidKey;
-use belfry_protocol::push::{CollapseKey, ContentEncoding, IdempotencyKey, Ttl, Urgency};
+pub use belfry_protocol::push::{CollapseKey, ContentEncoding, IdempotencyKey, Ttl, Urgency};
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, LOCATION};
 use std::time::SystemTime;
 
