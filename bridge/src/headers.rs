@@ -1,9 +1,11 @@
 //! The headers of a post (RFC 8030 §5), each read once: one that stands there twice is refused, never
 //! chosen from.
 
+use crate::posting::Item;
 use axum::http::{HeaderMap, StatusCode, header};
 use belfry_edge::ApiError;
 use belfry_protocol::push::{CollapseKey, ContentEncoding, IdempotencyKey, Ttl, Urgency};
+use bytes::Bytes;
 use std::str::FromStr;
 
 /// What to do about the draft's encoding: the defaults of the libraries that still know it.
@@ -13,11 +15,11 @@ const AESGCM_REMEDY: &str = "aesgcm was a draft of RFC 8291; send aes128gcm: web
 
 /// The headers of a post.
 pub(crate) struct Headers {
-    pub(crate) ttl: Ttl,
-    pub(crate) urgency: Urgency,
-    pub(crate) collapse: Option<CollapseKey>,
-    pub(crate) idempotency: Option<IdempotencyKey>,
-    pub(crate) encoding: ContentEncoding,
+    ttl: Ttl,
+    urgency: Urgency,
+    collapse: Option<CollapseKey>,
+    idempotency: Option<IdempotencyKey>,
+    encoding: ContentEncoding,
 }
 
 impl Headers {
@@ -35,6 +37,18 @@ impl Headers {
             idempotency: header(headers, "Idempotency-Key")?,
             encoding: encoding(headers)?,
         })
+    }
+
+    /// With the body that they stand before.
+    pub(crate) fn with(self, body: Bytes) -> Item {
+        Item {
+            ttl: self.ttl,
+            urgency: self.urgency,
+            collapse: self.collapse,
+            idempotency: self.idempotency,
+            encoding: self.encoding,
+            body,
+        }
     }
 }
 
@@ -80,12 +94,17 @@ fn encoding(headers: &HeaderMap) -> Result<ContentEncoding, ApiError> {
         (Some(only), None) => only.to_str().ok(),
         _ => None,
     };
-    value.and_then(|value| value.parse().ok()).ok_or_else(|| {
-        let remedy = if value.is_some_and(|value| value.eq_ignore_ascii_case("aesgcm")) {
+    encoding_named(value).map_err(|error| error.at("Content-Encoding"))
+}
+
+/// The encoding of this name, in a header or in an item.
+pub(crate) fn encoding_named(name: Option<&str>) -> Result<ContentEncoding, ApiError> {
+    name.and_then(|name| name.parse().ok()).ok_or_else(|| {
+        let remedy = if name.is_some_and(|name| name.eq_ignore_ascii_case("aesgcm")) {
             AESGCM_REMEDY
         } else {
             "Content-Encoding is aes128gcm (RFC 8291) or crypto-box: the body is encrypted"
         };
-        ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoding", remedy).at("Content-Encoding")
+        ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoding", remedy)
     })
 }

@@ -1,4 +1,4 @@
-//! The sites' side: Web Push (RFC 8030) over the mailbox. A 201 is answered after the commit and not
+//! The sites' side: Web Push (RFC 8030) over the mailbox, one post or many in a call. A 201 is answered after the commit and not
 //! before; nothing answered tells who the user is or whether anyone listens.
 
 mod cells;
@@ -7,6 +7,7 @@ pub mod fuzzing;
 mod headers;
 mod limits;
 mod message;
+mod posting;
 mod push;
 mod under_way;
 mod unifiedpush;
@@ -14,15 +15,15 @@ mod vapid;
 
 pub use limits::PushLimits;
 pub use message::SealingKey;
-pub use push::router;
 
 use belfry_edge::TrustedProxies;
 use belfry_protocol::time::Timestamp;
 use belfry_store::directory::Directory;
 use belfry_store::mailbox::embedded::EmbeddedMailbox;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::sync::watch;
+use utoipa_axum::router::OpenApiRouter;
 
 /// What the bridge is told at its start.
 pub struct Settings {
@@ -51,7 +52,7 @@ struct Inner {
     under_way: under_way::UnderWay,
     /// The origins that a VAPID token may name.
     audiences: Vec<String>,
-    draining: AtomicBool,
+    draining: watch::Sender<bool>,
     settings: Settings,
 }
 
@@ -76,16 +77,20 @@ impl Bridge {
             rates,
             under_way,
             audiences,
-            draining: AtomicBool::new(false),
+            draining: watch::Sender::new(false),
             settings,
         }))
     }
 
-    /// From now on whatever comes anew is told to come back (503); what is under way ends as it would.
+    /// From now on whatever comes anew is told to come back (503); what is under way ends as it would,
+    /// and a stream of items with those that it has begun.
     pub fn drain(&self) {
-        self.0.draining.store(true, Ordering::Relaxed);
+        self.0.draining.send_replace(true);
     }
 }
+
+/// The routes of the bridge.
+pub fn router(bridge: Bridge) -> OpenApiRouter {}
 
 #[cfg(test)]
 mod tests;

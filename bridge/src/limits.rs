@@ -40,10 +40,26 @@ pub(crate) enum Counted {
     Address(AddressKey),
 }
 
+/// A post that was one too many.
+pub(crate) struct Over {
+    what: Counted,
+    /// How long until one more may come.
+    pub(crate) wait: Duration,
+    /// What its sender is told.
+    pub(crate) error: ApiError,
+}
+
+impl Over {
+    /// Whether only the pace of its own site was too fast.
+    pub(crate) fn is_pace(&self) -> bool {
+        matches!(self.what, Counted::SiteSecond(_))
+    }
+}
+
 /// Who posts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Poster {
-    /// By the hash of its VAPID key.
+    /// By the hash of its VAPID key, or of the origin that its API key is for.
     Proven([u8; 32]),
     Unproven(AddressKey),
 }
@@ -71,7 +87,7 @@ impl Rates {
     }
 
     /// Counts one post everywhere it counts, or nowhere.
-    pub(crate) fn count(&self, sender: Sender, now: Timestamp) -> Result<(), ApiError> {
+    pub(crate) fn count(&self, sender: Sender, now: Timestamp) -> Result<(), Over> {
         let mut cells = self.cells();
         let counted = sender.counted();
         for (at, what) in counted.iter().enumerate() {
@@ -82,7 +98,8 @@ impl Rates {
                     let (limit, cell) = cells.cell(*what, now);
                     cell.refund(limit);
                 }
-                return Err(self.limits.refused(*what, cell, wait, now));
+                let (what, error) = (*what, self.limits.refused(*what, cell, wait, now));
+                return Err(Over { what, wait, error });
             }
         }
         Ok(())

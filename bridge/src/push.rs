@@ -1,35 +1,30 @@
 //! `POST /push/{secret}` (RFC 8030 §5) and `DELETE` of what came of it (§7.3).
 
 use crate::headers::Headers;
-use crate::limits::{Poster, Sender};
+use crate::limits::Poster;
 use crate::message::MessageRef;
-use crate::under_way::Turn;
+use crate::posting::{Created, Item};
 use crate::vapid::{self, NotProven, SiteKey};
 use crate::{Bridge, Inner, unifiedpush};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use belfry_edge::{ApiError, ClientAddress, Path, RateProblem, read_body};
-use belfry_protocol::body::{aes128gcm, check_structure};
-use belfry_protocol::envelope::Envelope;
-use belfry_protocol::id::{NotificationId, UserId};
+use belfry_protocol::body::aes128gcm;
 use belfry_protocol::problem::Problem;
 use belfry_protocol::push::{BODY_BYTES_MAX, ContentEncoding, Urgency};
 use belfry_protocol::secret::SecretHash;
 use belfry_protocol::time::Timestamp;
-use belfry_store::directory::{Endpoint, PermissionState};
-use belfry_store::mailbox::command::Idempotency;
-use belfry_store::mailbox::{Accept, Accepted, Command, Mailbox as _, Outcome, Refusal};
-use std::sync::atomic::Ordering;
+use belfry_store::directory::Endpoint;
+use belfry_store::mailbox::{Command, Mailbox as _, Outcome, Refusal};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// The routes of the bridge.
-pub fn router(bridge: Bridge) -> OpenApiRouter {
+/// The endpoints and what came of posts to them.
+pub(crate) fn router() -> OpenApiRouter<Bridge> {
     OpenApiRouter::new()
         .routes(routes!(push, unifiedpush::discover))
         .routes(routes!(withdraw))
-        .with_state(bridge)
 }
 
 /// Sends an encrypted notification (RFC 8030 §5).
@@ -124,18 +119,12 @@ impl Inner {
         let (parts, body) = request.into_parts();
         let headers = Headers::read(&parts.headers)?;
         let body = read_body(body, BODY_BYTES_MAX, "shorten what you encrypt").await?;
-        if body.is_empty() {
-            return Err(ApiError::malformed(
-                "body",
-                "the body is empty; send the encrypted notification",
-            ));
-        }
-        check_structure(headers.encoding, &body)
-            .map_err(|problem| ApiError::malformed("body", problem.to_string()))?;
+        let item = headers.with(body);
+        item.check()?;
         let now = (self.clock)();
         let poster = match self.prove(&endpoint, &parts.headers, now)? {
             Some(SiteKey(key)) => {
-                not_reused(headers.encoding, &body, &key)?;
+                not_reused(&item, &key)?;
                 Poster::Proven(*SecretHash::of(&key).as_bytes())
             }
             None => {
@@ -145,99 +134,13 @@ impl Inner {
                 )
             }
         };
-        let ttl = headers.ttl.capped(self.settings.ttl_max);
-        let idempotency = headers.idempotency.as_ref().map(|key| Idempotency {
-            key: *SecretHash::of(key.as_str().as_bytes()).as_bytes(),
-            digest: *SecretHash::of(&body).as_bytes(),
-        });
-        let (user, permission) = (endpoint.user, endpoint.permission);
-        let sender = Sender {
-            user,
-            permission,
-            poster,
-        };
-        let turn = self.turn(sender, idempotency, now).await?;
-        let envelope = Envelope {
-            id: NotificationId::from_bytes(random()?),
-            permission,
-            site: endpoint.site,
-            sent: now,
-            expires: now.plus(ttl.as_duration()),
-            urgency: headers.urgency,
-            collapse: headers.collapse,
-            encoding: headers.encoding,
-            body,
-        };
-        let accept = Accept {
-            user,
-            envelope,
-            idempotency,
-        };
-        match self.command(Command::Accept(Box::new(accept))).await? {
-            Outcome::Accepted(accepted) => {
-                // Of posts with one name the mailbox takes the one that reaches it first, whichever
-                // was counted.
-                match (&turn, accepted.repeated) {
-                    (Turn::Counted(_), true) => self.rates.refund(sender, now),
-                    (Turn::Repeat, false) => self.rates.charge(sender, now),
-                    (Turn::Counted(_), false) | (Turn::Repeat, true) => {}
-                }
-                if !accepted.repeated {
-                    metrics::counter!("belfry_accepted_total").increment(1);
-                    self.directory.note_use(user, permission, now);
-                }
-                self.created(user, &accepted)
-            }
-            _ => Err(ApiError::unavailable()),
-        }
-    }
-
-    /// Counts a post that repeats no other.
-    async fn turn(
-        &self,
-        sender: Sender,
-        idempotency: Option<Idempotency>,
-        now: Timestamp,
-    ) -> Result<Turn<'_>, ApiError> {
-        let count = || self.rates.count(sender, now);
-        let Some(idempotency) = idempotency else {
-            return count().map(|()| Turn::Counted(None));
-        };
-        if self.remembers(sender, idempotency).await? {
-            return Ok(Turn::Repeat);
-        }
-        let name = (sender.permission, idempotency.key);
-        match self.under_way.enter(name, count) {
-            Ok(turn) => Ok(turn),
-            // The first may have been answered between the two looks.
-            Err(_) if self.remembers(sender, idempotency).await? => Ok(Turn::Repeat),
-            Err(over) => Err(over),
-        }
-    }
-
-    /// Whether a post of this name was accepted before; with which body, and whether it would be
-    /// today, the mailbox says when it is asked to accept this one.
-    async fn remembers(&self, sender: Sender, idempotency: Idempotency) -> Result<bool, ApiError> {
-        let Sender {
-            user, permission, ..
-        } = sender;
-        match self.mailbox.idempotent(user, permission, idempotency).await {
-            Ok(first) => Ok(first.is_some()),
-            Err(Refusal::IdempotencyMismatch) => Ok(true),
-            Err(other) => Err(other.into()),
-        }
-    }
-
-    async fn endpoint(&self, secret: &str) -> Result<Endpoint, ApiError> {
-        let endpoint = self
-            .directory
-            .endpoint(SecretHash::of(secret.as_bytes()))
-            .await?
-            .ok_or_else(no_endpoint)?;
-        match endpoint.state {
-            PermissionState::Allowed | PermissionState::Muted => Ok(endpoint),
-            PermissionState::Revoked => Err(Refusal::Revoked.into()),
-        }
+        let admitted = self.admit(&endpoint, &item, poster, now).await?;
+        let mut answers = self.send(vec![admitted], now).await;
+        created(
+            &answers
+                .pop()
+                .unwrap_or_else(|| Err(ApiError::unavailable()))?,
+        )
     }
 
     /// The key that the sender proves, where it proves one.
@@ -282,22 +185,8 @@ impl Inner {
         }
     }
 
-    /// 201, with the message URL and the seconds that the message may wait.
-    fn created(&self, user: UserId, accepted: &Accepted) -> Result<Response, ApiError> {
-        let url = self.sealing.url_of(user, accepted);
-        let url = url.ok_or_else(ApiError::unavailable)?;
-        let location = format!("{}/push/message/{url}", self.settings.public_url);
-        let location = HeaderValue::from_str(&location).map_err(|_| ApiError::unavailable())?;
-        let ttl = accepted.expires.since(accepted.sent).as_secs();
-        let headers = [
-            (header::LOCATION, location),
-            (HeaderName::from_static("ttl"), HeaderValue::from(ttl)),
-        ];
-        Ok((StatusCode::CREATED, headers).into_response())
-    }
-
-    fn not_draining(&self) -> Result<(), ApiError> {
-        if self.draining.load(Ordering::Relaxed) {
+    pub(crate) fn not_draining(&self) -> Result<(), ApiError> {
+        if *self.draining.borrow() {
             return Err(ApiError::unavailable());
         }
         Ok(())
@@ -309,22 +198,25 @@ impl Inner {
     }
 }
 
+/// 201, with the message URL and the seconds that the message may wait.
+fn created(created: &Created) -> Result<Response, ApiError> {
+    let location = HeaderValue::from_str(&created.location);
+    let location = location.map_err(|_| ApiError::unavailable())?;
+    let ttl = HeaderValue::from(created.ttl_secs);
+    let headers = [
+        (header::LOCATION, location),
+        (HeaderName::from_static("ttl"), ttl),
+    ];
+    Ok((StatusCode::CREATED, headers).into_response())
+}
+
 /// Refuses a key that both signs and agrees on keys (RFC 8292 §3.2): who uses one for the other gives
 /// it away in each body.
-fn not_reused(encoding: ContentEncoding, body: &[u8], key: &[u8]) -> Result<(), ApiError> {
-    if encoding == ContentEncoding::Aes128gcm && aes128gcm::sender_key(body) == Some(key) {
+fn not_reused(item: &Item, key: &[u8]) -> Result<(), ApiError> {
+    let encrypts = aes128gcm::sender_key(&item.body) == Some(key);
+    if item.encoding == ContentEncoding::Aes128gcm && encrypts {
         let detail = "the body's key id is the VAPID key; encrypt with a key pair made for this message alone (RFC 8292 §3.2)";
         return Err(ApiError::malformed("body", detail));
     }
     Ok(())
-}
-
-fn no_endpoint() -> ApiError {
-    ApiError::not_found("there is no such endpoint; drop the subscription")
-}
-
-fn random<const N: usize>() -> Result<[u8; N], ApiError> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|_| ApiError::unavailable())?;
-    Ok(bytes)
 }
