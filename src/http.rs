@@ -142,7 +142,7 @@ async fn serve_one<S>(
         let (app, lingers) = (app.clone(), Arc::clone(&lingers));
         async move {
             let mut answer = app.oneshot(request).await?;
-            if !rest.read_out().await {
+            if !rest.read_out(&lingers).await {
                 lingers.store(true, Ordering::Relaxed);
                 let close = HeaderValue::from_static("close");
                 answer.headers_mut().insert(header::CONNECTION, close);

@@ -1,13 +1,17 @@
 //! A request's body that comes back when nobody reads on. An answer may be there before the body is:
 //! what is left of a small one is read, so that the connection can go on; of a larger one nothing is
 //! waited for, and the connection ends with the answer (RFC 9112 §9.3).
+//!
+//! An answer may also be written while the body is still read. Where that answer ends first, its client
+//! may go on sending, and only the connection's end is left to be made with care.
 
 use axum::body::HttpBody;
 use http_body_util::BodyExt as _;
 use hyper::body::{Frame, SizeHint};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 /// What is read of a body that nobody wants: most are there already.
@@ -22,11 +26,19 @@ pub(super) struct Lent<B> {
 }
 
 /// Where what is left of it comes back to.
-pub(super) struct Rest<B>(Arc<Mutex<Option<B>>>);
+pub(super) struct Rest<B>(Arc<Mutex<Left<B>>>);
+
+enum Left<B> {
+    /// It is on its way, or it was taken.
+    Nothing,
+    Body(B),
+    /// It is on its way while its answer is written: what is to be set if it comes back.
+    Late(Arc<AtomicBool>),
+}
 
 impl<B> Lent<B> {
     pub(super) fn new(body: B) -> (Self, Rest<B>) {
-        let left = Arc::new(Mutex::new(None));
+        let left = Arc::new(Mutex::new(Left::Nothing));
         let lent = Self {
             body: Some(body),
             rest: Rest(Arc::clone(&left)),
@@ -37,15 +49,22 @@ impl<B> Lent<B> {
 
 impl<B> Drop for Lent<B> {
     fn drop(&mut self) {
+        let Some(body) = self.body.take() else {
+            return;
+        };
         let mut rest = self.rest.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *rest = self.body.take();
+        match &*rest {
+            Left::Late(unread) => unread.store(true, Ordering::Relaxed),
+            Left::Nothing | Left::Body(_) => *rest = Left::Body(body),
+        }
     }
 }
 
 impl<B: HttpBody> Rest<B> {
-    /// Reads what is left, and says whether that was all.
-    pub(super) async fn read_out(self) -> bool {
-        let Some(body) = self.take().filter(|body| !body.is_end_stream()) else {
+    /// Reads what is left, and says whether that was all. `unread` is set if it comes back only later,
+    /// and not all of it was read.
+    pub(super) async fn read_out(self, unread: &Arc<AtomicBool>) -> bool {
+        let Some(body) = self.take(unread).filter(|body| !body.is_end_stream()) else {
             return true;
         };
         let small = body.size_hint().upper();
@@ -56,9 +75,12 @@ impl<B: HttpBody> Rest<B> {
         read.is_ok_and(|read| read.is_ok())
     }
 
-    fn take(&self) -> Option<B> {
+    fn take(&self, unread: &Arc<AtomicBool>) -> Option<B> {
         let mut rest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        rest.take()
+        match std::mem::replace(&mut *rest, Left::Late(Arc::clone(unread))) {
+            Left::Body(body) => Some(body),
+            Left::Nothing | Left::Late(_) => None,
+        }
     }
 }
 
@@ -70,10 +92,14 @@ impl<B: HttpBody + Unpin> HttpBody for Lent<B> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        match &mut self.body {
-            Some(body) => Pin::new(body).poll_frame(context),
-            None => Poll::Ready(None),
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(None);
+        };
+        let frame = ready!(Pin::new(body).poll_frame(context));
+        if frame.is_none() {
+            self.body = None;
         }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -100,7 +126,9 @@ mod tests {
             }
         }
         drop(lent);
-        assert_eq!(rest.read_out().await, all);
+        let unread = Arc::default();
+        assert_eq!(rest.read_out(&unread).await, all);
+        assert!(!unread.load(Ordering::Relaxed));
     }
 
     #[tokio::test(start_paused = true)]
@@ -113,6 +141,20 @@ mod tests {
         // One of unknown length, and one that does not come.
         check(Body::new(Announced(None)), false, false).await;
         check(Body::new(Announced(Some(10))), false, false).await;
+    }
+
+    #[tokio::test]
+    async fn what_comes_back_after_its_answer_is_noted_unless_it_was_read() {
+        for reads in [false, true] {
+            let (mut lent, rest) = Lent::new(Body::from(vec![0; 10]));
+            let unread = Arc::default();
+            assert!(rest.read_out(&unread).await, "it is not back yet");
+            while reads && let Some(frame) = lent.frame().await {
+                frame.expect("a frame");
+            }
+            drop(lent);
+            assert_eq!(unread.load(Ordering::Relaxed), !reads);
+        }
     }
 
     /// A body of which nothing comes.
