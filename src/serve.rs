@@ -173,6 +173,8 @@ async fn serve(config: Config, room: Room) -> anyhow::Result<()> {
     tracing::info!(http = %http_bound, mqtt = %mqtt_bound, %public, "ready");
 
     stopping.cancelled().await;
+    // A stream of items has no end of its own that could be waited for.
+    bridge.drain();
     tasks.close();
     let ended = tokio::time::timeout(config.shutdown_grace.mul_f64(ENDING), async {
         let under_way = config.shutdown_grace.mul_f64(REQUESTS);

@@ -8,6 +8,7 @@ mod headers;
 mod limits;
 mod message;
 mod posting;
+mod publish;
 mod push;
 mod under_way;
 mod unifiedpush;
@@ -90,7 +91,9 @@ impl Bridge {
 }
 
 /// The routes of the bridge.
-pub fn router(bridge: Bridge) -> OpenApiRouter {}
+pub fn router(bridge: Bridge) -> OpenApiRouter {
+    push::router().merge(publish::router()).with_state(bridge)
+}
 
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,7 @@ use belfry_store::directory::{NewPermission, Permission, PermissionState};
 use belfry_store::mailbox::{Command, Commit, HistoryRange, Mailbox as _, MailboxLimits, Seq};
 use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::{Signature, SigningKey};
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tower::ServiceExt as _;
 
 mod clauses;
@@ -23,6 +23,7 @@ mod draining;
 mod faults;
 mod limits;
 mod pages;
+mod publish;
 mod repeats;
 
 const START: u64 = 1_800_000_000_000;
@@ -244,7 +245,7 @@ impl Site {
     async fn answer(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
-        let bytes = axum::body::to_bytes(body, 65_536).await.unwrap();
+        let bytes = axum::body::to_bytes(body, 1024 * 1024).await.unwrap();
         Answer {
             status: parts.status,
             headers: parts.headers,

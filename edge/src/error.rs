@@ -121,6 +121,20 @@ impl ApiError {
             .unwrap_or_default()
     }
 
+    /// What the caller is told, with the seconds of `Retry-After`, where it is one of many answers and
+    /// has no status and headers of its own.
+    pub fn into_problem(self) -> (RateProblem, Option<u64>) {
+        (*self.body, self.retry_after_secs)
+    }
+
+    /// Names the field at fault as it is called where it came from, if it is called so here.
+    pub fn rename_field(&mut self, here: &str, there: &str) {
+        let field = &mut self.body.problem.field;
+        if field.as_deref() == Some(here) {
+            *field = Some(there.to_owned());
+        }
+    }
+
     /// Names the field at fault.
     #[must_use]
     pub fn at(mut self, field: &str) -> Self {

@@ -29,6 +29,21 @@ impl Origin {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The host, where it is a name in the DNS: no address, and not this machine.
+    pub fn domain(&self) -> Option<&str> {
+        let (_, authority) = self.0.split_once("://")?;
+        let host = authority.split(':').next()?;
+        let top = host.rsplit('.').next()?;
+        let name =
+            !top.contains('[') && top != "localhost" && !top.bytes().all(|b| b.is_ascii_digit());
+        name.then_some(host)
+    }
+
+    /// Whether it is on this machine, where http is as good as https.
+    pub fn is_loopback(&self) -> bool {
+        self.0.starts_with("http://")
+    }
 }
 
 impl FromStr for Origin {
@@ -125,6 +140,23 @@ mod tests {
             expected,
             "{text}"
         );
+    }
+
+    #[test]
+    fn only_a_name_in_the_dns_is_a_domain() {
+        let check = |text: &str, expected: Option<&str>| {
+            let origin: Origin = text.parse().expect(text);
+            assert_eq!(origin.domain(), expected, "{text}");
+        };
+        check("https://news.example", Some("news.example"));
+        check("https://news.example:8443", Some("news.example"));
+        check("https://7.example", Some("7.example"));
+        check("https://intranet", Some("intranet"));
+        check("http://localhost:3000", None);
+        check("https://app.localhost", None);
+        check("https://192.0.2.7:8443", None);
+        check("http://[::1]:3000", None);
+        check("https://[2001:db8::1]", None);
     }
 
     #[test]

@@ -43,7 +43,12 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     let token = http(HttpAuthScheme::Bearer, "A token of POST /v1/sessions");
     let device = http(HttpAuthScheme::Basic, "A device's id and its MQTT password");
     let vapid = ApiKeyValue::with_description("Authorization", "`vapid t=…, k=…` (RFC 8292)");
+    let site = http(
+        HttpAuthScheme::Bearer,
+        "An API key of `belfry admin site key`",
+    );
     components.add_security_scheme("token", token);
+    components.add_security_scheme("site", site);
     components.add_security_scheme("device", device);
     components.add_security_scheme("vapid", SecurityScheme::ApiKey(ApiKey::Header(vapid)));
     let paths = &mut document.paths.paths;

@@ -23,6 +23,24 @@ pub struct Site {
     pub proven: Option<Timestamp>,
 }
 
+impl Site {
+    /// The line that proves the origin.
+    pub fn proof_line(&self) -> String {
+        format!("belfry-site={}", self.proof)
+    }
+
+    /// Where the line is looked for over HTTP.
+    pub fn proof_url(&self) -> String {
+        format!("{}/.well-known/belfry-site", self.site)
+    }
+
+    /// The name whose TXT record it is looked for in; none for an origin that has no name of its own.
+    pub fn proof_record(&self) -> Option<String> {
+        let name = self.site.domain()?;
+        Some(format!("_belfry-site.{name}"))
+    }
+}
+
 /// An API key as it can be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SiteKey {
