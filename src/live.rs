@@ -2,6 +2,7 @@
 
 use belfry_broker::{BoxFuture, DeviceDirectory, Unavailable};
 use belfry_protocol::id::{DeviceId, PermissionId, UserId};
+use belfry_protocol::push::Urgency;
 use belfry_protocol::secret::SecretHash;
 use belfry_protocol::time::Timestamp;
 use belfry_store::directory::{Directory, PermissionState};
@@ -54,6 +55,17 @@ impl DeviceDirectory for Devices {
         Box::pin(async move {
             let grace = self.directory.away_grace(user).await;
             grace.map_err(|error| unavailable(&error))
+        })
+    }
+
+    fn urgency_min(
+        &self,
+        user: UserId,
+        device: DeviceId,
+    ) -> BoxFuture<'_, Result<Urgency, Unavailable>> {
+        Box::pin(async move {
+            let urgency_min = self.directory.urgency_min(user, device).await;
+            urgency_min.map_err(|error| unavailable(&error))
         })
     }
 

@@ -14,6 +14,7 @@ use belfry_edge::{ApiError, Path, Query};
 use belfry_protocol::event::Event;
 use belfry_protocol::id::{DeviceId, UserId};
 use belfry_protocol::problem::Problem;
+use belfry_protocol::push::Urgency;
 use belfry_protocol::secret::Secret;
 use belfry_protocol::time::Timestamp;
 use belfry_store::directory::{Device, DeviceKind, NewDevice};
@@ -27,7 +28,7 @@ use utoipa_axum::routes;
 pub(crate) fn router() -> OpenApiRouter<Accounts> {
     OpenApiRouter::new()
         .routes(routes!(create, list))
-        .routes(routes!(rename, remove))
+        .routes(routes!(change, remove))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -106,6 +107,7 @@ async fn create(
         name,
         kind: request.kind,
         public_key,
+        urgency_min: Urgency::VeryLow,
         created: now,
         last_seen: None,
     };
@@ -161,6 +163,8 @@ struct DeviceInfo {
     #[schema(value_type = String, example = "browser", pattern = "^(browser|extension|ios|android|desktop|cli)$")]
     kind: DeviceKind,
     public_key: String,
+    /// What is less urgent waits until this is lowered.
+    urgency_min: Urgency,
     created: Timestamp,
     /// Whether it is connected.
     online: bool,
@@ -204,6 +208,7 @@ impl Inner {
             name: device.name,
             kind: device.kind,
             public_key: URL_SAFE_NO_PAD.encode(device.public_key),
+            urgency_min: device.urgency_min,
             created: device.created,
             online,
             presence: presence.map(|(_, presence)| match presence {
@@ -223,21 +228,24 @@ impl Inner {
 struct DeviceChange {
     /// 1 to 100 characters, none of them control characters.
     #[schema(min_length = 1, max_length = 100)]
-    name: String,
+    name: Option<String>,
+    /// The lowest urgency that the device is to be sent (RFC 8030 §5.3); what is below it waits, and is
+    /// sent when this is lowered.
+    urgency_min: Option<Urgency>,
 }
 
-/// Renames a device.
+/// Renames a device, or says what is urgent enough for it.
 #[utoipa::path(
-    patch, path = "/v1/devices/{id}", tag = "Devices", operation_id = "rename_device", params(("id" = DeviceId, Path)),
+    patch, path = "/v1/devices/{id}", tag = "Devices", operation_id = "change_device", params(("id" = DeviceId, Path)),
     request_body = DeviceChange, security(("token" = [])),
     responses(
         (status = 200, description = "As it is now", body = DeviceInfo),
         (status = 401, description = "No good token", body = Problem),
         (status = 404, description = "The user has no such device", body = Problem),
-        (status = 422, description = "A bad name", body = Problem),
+        (status = 422, description = "A bad name or urgency", body = Problem),
     )
 )]
-async fn rename(
+async fn change(
     State(accounts): State<Accounts>,
     caller: Caller,
     Path(id): Path<DeviceId>,
@@ -245,12 +253,21 @@ async fn rename(
 ) -> Result<axum::Json<DeviceInfo>, ApiError> {
     let inner = &accounts.0;
     let user = caller.0.user;
-    let name = display_name(&change.name)?;
-    inner.directory.rename_device(user, id, &name).await?;
-    let devices = inner.directory.devices(user).await?;
-    let renamed = devices.into_iter().find(|device| device.id == id);
-    let renamed = renamed.ok_or_else(|| ApiError::not_found("there is no such device"))?;
-    Ok(axum::Json(inner.info(user, renamed)))
+    let name = change.name.as_deref().map(display_name).transpose()?;
+    let urgency_min = change.urgency_min;
+    // So that of two changes the one that is told last is the one that was written last.
+    let _changing = inner.changing(user).await;
+    let directory = &inner.directory;
+    let changed = directory.change_device(user, id, name.as_deref(), urgency_min);
+    if changed.await?
+        && let Some(urgency_min) = urgency_min
+    {
+        inner.broker.set_urgency_min(user, id, urgency_min);
+    }
+    let devices = directory.devices(user).await?;
+    let changed = devices.into_iter().find(|device| device.id == id);
+    let changed = changed.ok_or_else(|| ApiError::not_found("there is no such device"))?;
+    Ok(axum::Json(inner.info(user, changed)))
 }
 
 /// Removes a device: its connection and the sign-ins that belong to it end at once.

@@ -12,6 +12,7 @@ use belfry_broker::{BoxFuture, Broker, DeviceDirectory, Hub, Unavailable};
 use belfry_edge::TrustedProxies;
 use belfry_protocol::id::{DeviceId, PermissionId, SessionId, UserId};
 use belfry_protocol::problem::Problem;
+use belfry_protocol::push::Urgency;
 use belfry_protocol::secret::SecretHash;
 use belfry_protocol::time::Timestamp;
 use belfry_store::directory::{
@@ -161,6 +162,10 @@ impl DeviceDirectory for NoDevices {
         Box::pin(async { Ok(None) })
     }
 
+    fn urgency_min(&self, _: UserId, _: DeviceId) -> BoxFuture<'_, Result<Urgency, Unavailable>> {
+        Box::pin(async { Ok(Urgency::VeryLow) })
+    }
+
     fn note_seen(&self, _: UserId, _: DeviceId, _: Timestamp) {}
 }
 
@@ -251,6 +256,7 @@ async fn seed(directory: &Directory) {
             name: "laptop".to_owned(),
             kind: DeviceKind::Cli,
             public_key: [9; 32],
+            urgency_min: Urgency::VeryLow,
             created: at,
             last_seen: None,
         },

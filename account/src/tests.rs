@@ -19,6 +19,7 @@ use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Request};
 use belfry_broker::{BoxFuture, DeviceDirectory, Hub, Unavailable};
 use belfry_protocol::id::{DeviceId, PermissionId};
+use belfry_protocol::push::Urgency;
 use belfry_protocol::secret::SecretHash;
 use belfry_store::mailbox::MailboxLimits;
 use bytes::Bytes;
@@ -62,6 +63,17 @@ impl DeviceDirectory for Devices {
 
     fn away_grace(&self, user: UserId) -> BoxFuture<'_, Result<Option<Duration>, Unavailable>> {
         Box::pin(async move { self.0.away_grace(user).await.map_err(|_| Unavailable) })
+    }
+
+    fn urgency_min(
+        &self,
+        user: UserId,
+        device: DeviceId,
+    ) -> BoxFuture<'_, Result<Urgency, Unavailable>> {
+        Box::pin(async move {
+            let urgency_min = self.0.urgency_min(user, device).await;
+            urgency_min.map_err(|_| Unavailable)
+        })
     }
 
     fn note_seen(&self, _: UserId, _: DeviceId, _: Timestamp) {}

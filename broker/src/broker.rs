@@ -14,6 +14,7 @@ use crate::settings::Settings;
 use crate::settle::Settler;
 use belfry_protocol::event::Event;
 use belfry_protocol::id::{DeviceId, PermissionId, UserId};
+use belfry_protocol::push::Urgency;
 use belfry_protocol::shard::BUCKETS;
 use belfry_store::mailbox::Mailbox;
 use std::sync::Arc;
@@ -120,11 +121,18 @@ impl Broker {
         self.0.hub.away_grace(user, grace);
     }
 
-    /// Reads the user's grace for a connection.
-    pub(crate) async fn away_grace(&self, user: UserId, inbox: &Inbox) -> Result<(), Unavailable> {
-        inbox.reading_away_grace();
-        let grace = self.0.directory.away_grace(user).await?;
-        inbox.read_away_grace(grace.unwrap_or(self.0.settings.away_grace));
+    /// The lowest urgency that a device takes was written down, and is in force at once.
+    pub fn set_urgency_min(&self, user: UserId, device: DeviceId, urgency_min: Urgency) {
+        self.0.hub.urgency_min(user, device, urgency_min);
+    }
+
+    /// Reads for a connection what the directory says of what is held for it.
+    pub(crate) async fn read_holds(&self, user: UserId, inbox: &Inbox) -> Result<(), Unavailable> {
+        inbox.reading_holds();
+        let directory = &self.0.directory;
+        let grace = directory.away_grace(user).await?;
+        let urgency_min = directory.urgency_min(user, inbox.device).await?;
+        inbox.read_holds(grace.unwrap_or(self.0.settings.away_grace), urgency_min);
         Ok(())
     }
 

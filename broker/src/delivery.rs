@@ -15,7 +15,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
 /// Entries that the away rule may hold back for one session. A mailbox owes no more than some
-/// thousand; past this they go out early rather than take memory.
+/// thousand; past this they go out early rather than take memory. What is below the device's minimum
+/// never does: past this, and each time that they have doubled since, it is looked which of them are
+/// there still, so that they are bounded by the mailbox.
 const HELD_MAX: usize = 4_096;
 
 /// What to do about an entry.
@@ -50,7 +52,9 @@ pub(crate) struct Delivery {
     view: View,
     position: Seq,
     head: Seq,
+    /// When each may go out or, where that is not a matter of time, when it expires.
     held: BTreeMap<Seq, Timestamp>,
+    held_crowd: u32,
     /// Settled beyond what was considered: entries that were on their way on an earlier connection and
     /// went out again before anything was read, so no more than a window.
     #[expect(
@@ -73,6 +77,7 @@ impl Delivery {
             position,
             head: head.max(position),
             held: BTreeMap::new(),
+            held_crowd: HELD_MAX as u32,
             ahead: None,
             rule,
         }
@@ -191,6 +196,17 @@ impl Delivery {
     /// When the next held entry is due.
     pub(crate) fn next_due(&self) -> Option<Timestamp> {
         self.held.values().min().copied()
+    }
+
+    /// Whether so many are held that all are to be looked at again.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.held.len() > self.held_crowd as usize
+    }
+
+    /// All that are held were looked at.
+    pub(crate) fn reviewed(&mut self) {
+        let twice = self.held.len().saturating_mul(2).max(HELD_MAX);
+        self.held_crowd = u32::try_from(twice).unwrap_or(u32::MAX);
     }
 
     /// Considers again a held entry that was re-read.
@@ -328,6 +344,10 @@ impl Delivery {
                 self.held.insert(meta.seq, until);
                 Verdict::Wait
             }
+            Release::Hold => {
+                self.held.insert(meta.seq, meta.expires);
+                Verdict::Wait
+            }
             _ => Verdict::Send,
         }
     }
@@ -335,6 +355,7 @@ impl Delivery {
     fn unless_held(&self, parcel: Parcel, situation: Situation, now: Timestamp) -> Verdict {
         match (self.rule)(parcel, situation, now) {
             Release::HoldUntil(until) if until > now => Verdict::PassOver,
+            Release::Hold => Verdict::PassOver,
             _ => Verdict::SendOnce,
         }
     }

@@ -1,6 +1,7 @@
 //! What the broker asks of the directory of devices and permissions.
 
 use belfry_protocol::id::{DeviceId, PermissionId, UserId};
+use belfry_protocol::push::Urgency;
 use belfry_protocol::time::Timestamp;
 use bytes::Bytes;
 use std::future::Future;
@@ -35,6 +36,13 @@ pub trait DeviceDirectory: Send + Sync + 'static {
     /// How long the user's active devices have notifications to themselves; `None` where the user leaves
     /// that to the server.
     fn away_grace(&self, user: UserId) -> BoxFuture<'_, Result<Option<Duration>, Unavailable>>;
+
+    /// The lowest urgency that the device takes.
+    fn urgency_min(
+        &self,
+        user: UserId,
+        device: DeviceId,
+    ) -> BoxFuture<'_, Result<Urgency, Unavailable>>;
 
     /// A device is connected, or was until now. Called as a connection begins and as it ends, which
     /// neither waits for: keep it and write it down later.

@@ -191,6 +191,7 @@ impl Hub {
             own: inbox.presence(),
             any_active,
             away_grace: inbox.away_grace(),
+            urgency_min: inbox.urgency_min(),
         }
     }
 
@@ -198,6 +199,16 @@ impl Hub {
     /// that they read it again where it is lost.
     pub(crate) fn away_grace(&self, user: UserId, grace: Duration) {
         let notice = Notice::AwayGrace { user, grace };
+        self.0.bus.publish(Channel::Mail, notice);
+    }
+
+    /// Tells a device's connection of its minimum, as [`Self::away_grace`] does.
+    pub(crate) fn urgency_min(&self, user: UserId, device: DeviceId, urgency_min: Urgency) {
+        let notice = Notice::UrgencyMin {
+            user,
+            device,
+            urgency_min,
+        };
         self.0.bus.publish(Channel::Mail, notice);
     }
 

@@ -8,6 +8,7 @@ use crate::delivery::Settled;
 use crate::notice::Notice;
 use crate::presence::Presence;
 use belfry_protocol::id::{DeviceId, PermissionId};
+use belfry_protocol::push::Urgency;
 use belfry_store::mailbox::{Content, Seq};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -51,8 +52,10 @@ struct State {
     presence: Presence,
     /// Two bytes, where an idle connection has room for them.
     away_grace_secs: u16,
-    /// Whether the bus told of that, which is newer than anything that was read before.
+    urgency_min: Urgency,
+    /// Whether the bus told of the one or the other, which is newer than anything that was read before.
     grace_heard: bool,
+    urgency_min_heard: bool,
     situation_changed: bool,
     missed: bool,
 }
@@ -91,7 +94,9 @@ impl Inbox {
                 // Until its session is open: what the device last said is in there.
                 presence: Presence::Away,
                 away_grace_secs: 0,
+                urgency_min: Urgency::VeryLow,
                 grace_heard: false,
+                urgency_min_heard: false,
                 situation_changed: false,
                 missed: false,
             }),
@@ -164,6 +169,18 @@ impl Inbox {
                 state.grace_heard = true;
                 state.situation_changed = true;
             }
+            Notice::UrgencyMin {
+                device,
+                urgency_min,
+                ..
+            } => {
+                if *device != self.device {
+                    return;
+                }
+                state.urgency_min = *urgency_min;
+                state.urgency_min_heard = true;
+                state.situation_changed = true;
+            }
             Notice::Stored { .. } | Notice::Live { .. } => {
                 let seq = match &**notice {
                     Notice::Stored { entry, .. } => entry.meta.seq,
@@ -223,16 +240,27 @@ impl Inbox {
         Duration::from_secs(self.lock().away_grace_secs.into())
     }
 
-    /// The grace is about to be read: what the bus tells of it from here on is newer.
-    pub(crate) fn reading_away_grace(&self) {
-        self.lock().grace_heard = false;
+    pub(crate) fn urgency_min(&self) -> Urgency {
+        self.lock().urgency_min
+    }
+
+    /// The grace and the minimum are about to be read: what the bus tells of them from here on is newer.
+    pub(crate) fn reading_holds(&self) {
+        let mut state = self.lock();
+        (state.grace_heard, state.urgency_min_heard) = (false, false);
     }
 
     /// What was read, unless the bus told of a change meanwhile.
-    pub(crate) fn read_away_grace(&self, grace: Duration) {
+    pub(crate) fn read_holds(&self, grace: Duration, urgency_min: Urgency) {
         let mut state = self.lock();
-        if !state.grace_heard && state.away_grace_secs != seconds(grace) {
+        let before = (state.away_grace_secs, state.urgency_min);
+        if !state.grace_heard {
             state.away_grace_secs = seconds(grace);
+        }
+        if !state.urgency_min_heard {
+            state.urgency_min = urgency_min;
+        }
+        if before != (state.away_grace_secs, state.urgency_min) {
             state.situation_changed = true;
             drop(state);
             self.wake.notify_one();
@@ -273,7 +301,6 @@ impl State {
 mod tests {
     use super::*;
     use belfry_protocol::id::{NotificationId, UserId};
-    use belfry_protocol::push::Urgency;
     use belfry_protocol::time::Timestamp;
     use belfry_protocol::topic::Topic;
     use belfry_store::mailbox::{Entry, EntryMeta};
@@ -374,20 +401,48 @@ mod tests {
                 grace,
             }))
         };
-        inbox.reading_away_grace();
-        inbox.read_away_grace(secs(30));
+        inbox.reading_holds();
+        inbox.read_holds(secs(30), Urgency::Low);
         assert_eq!(inbox.away_grace(), secs(30));
         assert!(inbox.take().situation_changed);
         told(secs(5));
         assert_eq!(inbox.away_grace(), secs(5));
         assert!(inbox.take().situation_changed);
-        inbox.reading_away_grace();
-        inbox.read_away_grace(secs(4));
+        inbox.reading_holds();
+        inbox.read_holds(secs(4), Urgency::Low);
         assert_eq!(inbox.away_grace(), secs(4), "what was told is older");
-        inbox.reading_away_grace();
+        inbox.reading_holds();
         told(secs(6));
-        inbox.read_away_grace(secs(4));
+        inbox.read_holds(secs(4), Urgency::Low);
         assert_eq!(inbox.away_grace(), secs(6), "what was read is older");
+    }
+
+    #[test]
+    fn a_minimum_is_for_its_device_and_newer_than_one_that_was_being_read() {
+        let inbox = Inbox::new(DeviceId::from_bytes([2; 16]));
+        let told = |device, urgency_min| {
+            inbox.push(&Arc::new(Notice::UrgencyMin {
+                user: user(),
+                device: DeviceId::from_bytes([device; 16]),
+                urgency_min,
+            }));
+        };
+        let grace = Duration::from_secs(30);
+        inbox.reading_holds();
+        inbox.read_holds(grace, Urgency::Normal);
+        assert!(inbox.take().situation_changed);
+        told(3, Urgency::High);
+        assert_eq!(inbox.urgency_min(), Urgency::Normal, "another device's");
+        assert!(!inbox.take().situation_changed);
+        told(2, Urgency::High);
+        assert_eq!(inbox.urgency_min(), Urgency::High);
+        assert!(inbox.take().situation_changed);
+        inbox.reading_holds();
+        told(2, Urgency::Low);
+        // The grace was not told of, so that it is what was read.
+        inbox.read_holds(Duration::from_secs(5), Urgency::High);
+        assert_eq!(inbox.urgency_min(), Urgency::Low, "what was read is older");
+        assert_eq!(inbox.away_grace(), Duration::from_secs(5));
     }
 
     #[tokio::test]

@@ -37,6 +37,12 @@ pub(crate) enum Notice {
     /// The user's active devices have notifications to themselves for so many whole seconds
     /// from now on.
     AwayGrace { user: UserId, grace: Duration },
+    /// A device takes what is at least this urgent, from now on.
+    UrgencyMin {
+        user: UserId,
+        device: DeviceId,
+        urgency_min: Urgency,
+    },
 }
 
 impl Notice {
@@ -48,7 +54,8 @@ impl Notice {
             | Self::Forget { user, .. }
             | Self::Acknowledged { user, .. }
             | Self::Unowed { user, .. }
-            | Self::AwayGrace { user, .. } => *user,
+            | Self::AwayGrace { user, .. }
+            | Self::UrgencyMin { user, .. } => *user,
         }
     }
 
@@ -57,7 +64,7 @@ impl Notice {
         match self {
             Self::Stored { entry, .. } => entry.payload.len(),
             Self::Live { message, .. } => message.payload.len() + message.properties.len(),
-            Self::Forget { .. } | Self::AwayGrace { .. } => 0,
+            Self::Forget { .. } | Self::AwayGrace { .. } | Self::UrgencyMin { .. } => 0,
             Self::Acknowledged { holes, .. } => holes.len() * size_of::<Seq>(),
             Self::Unowed { ids, .. } => ids.len() * size_of::<NotificationId>(),
         }

@@ -17,6 +17,8 @@ pub struct Situation {
     pub any_active: bool,
     /// How long the user's active devices have what is of normal urgency to themselves.
     pub away_grace: Duration,
+    /// The lowest urgency that the device takes (RFC 8030 §5.3).
+    pub urgency_min: Urgency,
 }
 
 /// What is to be delivered, as far as the rule asks.
@@ -52,17 +54,23 @@ pub enum Release {
     Send,
     /// Not before this, unless the situation changes first.
     HoldUntil(Timestamp),
+    /// Not while the situation is this one.
+    Hold,
 }
 
 /// The shape of [`release`], so that a delivery can be given another rule.
 pub type ReleaseRule = fn(Parcel, Situation, Timestamp) -> Release;
 
-/// The away rule of the contract.
+/// The away rule of the contract, for what is urgent enough for the device at all.
 ///
 /// `high`, and the private space, go out at once, and so does everything to an active device. An away
 /// one has `normal` after the grace, or at once while no device is active; for `low` and `very-low` it
 /// waits to be active itself, at most until half of the time that they may wait.
 pub fn release(parcel: Parcel, situation: Situation, now: Timestamp) -> Release {
+    let enough = |urgency| urgency >= situation.urgency_min;
+    if !parcel.urgency.is_none_or(enough) {
+        return Release::Hold;
+    }
     let wait = match (parcel.urgency, situation.own) {
         (None | Some(Urgency::High), _) | (_, Presence::Active) => return Release::Send,
         (Some(Urgency::Normal), Presence::Away) if !situation.any_active => return Release::Send,

@@ -4,6 +4,7 @@ use super::Place;
 use super::device::{Over, Route};
 use anyhow::Context as _;
 use belfry_protocol::id::{DeviceId, PermissionId, SessionId, UserId};
+use belfry_protocol::push::Urgency;
 use belfry_protocol::secret::Secret;
 use belfry_protocol::time::Timestamp;
 use belfry_store::directory::{
@@ -207,6 +208,7 @@ async fn seed(directory: &Directory, number: usize) -> anyhow::Result<Seeded> {
             name: "bench".to_owned(),
             kind: DeviceKind::Cli,
             public_key: random()?,
+            urgency_min: Urgency::VeryLow,
             created: now,
             last_seen: None,
         },

@@ -34,7 +34,7 @@ use std::time::Duration;
 const CONNECTIONS_MAX: u32 = 8;
 /// How long a statement may wait for SQLite's write lock or a connection.
 const WAIT_MAX: Duration = Duration::from_secs(5);
-/// Endpoints, device passwords and graces kept in memory, at most about 200 bytes each.
+/// Endpoints, what connecting devices are asked for and graces kept in memory, at most about 200 bytes each.
 const CACHED_MAX: u64 = 100_000;
 
 /// Why the directory did not do what was asked.
@@ -68,7 +68,7 @@ enum Pool {
 pub struct Directory {
     pool: Pool,
     endpoints: Cache<SecretHash, Endpoint>,
-    device_passwords: Cache<(UserId, DeviceId), SecretHash>,
+    known_devices: Cache<(UserId, DeviceId), devices::Known>,
     away_graces: Cache<UserId, Option<Duration>>,
     notes: Arc<notes::Notes>,
     /// Counts what was changed under the caches.
@@ -143,7 +143,7 @@ impl Directory {
         Ok(Self {
             pool,
             endpoints: Cache::new(CACHED_MAX),
-            device_passwords: Cache::new(CACHED_MAX),
+            known_devices: Cache::new(CACHED_MAX),
             away_graces: Cache::new(CACHED_MAX),
             notes: Arc::default(),
             changes: Arc::default(),

@@ -132,7 +132,7 @@ async fn a_device_is_told_all_it_needs_once() {
         .await;
     let created = Timestamp::from_millis(START).to_string();
     let offline = json!({
-        "device_id": id, "name": "laptop", "kind": "cli", "public_key": KEY, "created": created,
+        "device_id": id, "name": "laptop", "kind": "cli", "public_key": KEY, "urgency_min": "very-low", "created": created,
         "online": false, "presence": null, "last_seen": null,
     });
     assert_eq!(listed.json, json!({"items": [offline], "next": null}));
@@ -223,6 +223,36 @@ async fn a_user_has_so_many_devices_however_they_are_made() {
     }
     let eve = server.user("eve").await;
     assert_eq!(server.device(&eve, "laptop").await.status, 201);
+}
+
+#[tokio::test]
+async fn a_device_says_what_is_urgent_enough_for_it() {
+    let server = Server::new().await;
+    let (ada, eve) = (server.user("ada").await, server.user("eve").await);
+    let device = server.device(&ada, "laptop").await;
+    let path = format!("/v1/devices/{}", device.text("device_id"));
+    let change =
+        async |token: &Token, body: Value| server.ask("PATCH", &path, &token.0, body).await;
+    let listed = async || {
+        let list = server.ask("GET", "/v1/devices", &ada.0, Value::Null).await;
+        list.json["items"][0].clone()
+    };
+    assert_eq!(listed().await["urgency_min"], "very-low");
+    let changed = change(&ada, json!({"urgency_min": "high"})).await;
+    assert_eq!((changed.status, changed.text("urgency_min")), (200, "high"));
+    assert_eq!(changed.text("name"), "laptop");
+    let renamed = change(&ada, json!({"name": "desk"})).await;
+    assert_eq!(renamed.text("urgency_min"), "high");
+    assert_eq!(listed().await, renamed.json);
+    for wrong in [json!("urgent"), json!(""), json!("HIGH"), json!(3)] {
+        let answer = change(&ada, json!({"urgency_min": wrong})).await;
+        assert_eq!(answer.fault(), (422, "urgency_min"), "{wrong}");
+    }
+    assert_eq!(
+        change(&eve, json!({"urgency_min": "low"})).await.status,
+        404
+    );
+    assert_eq!(listed().await["urgency_min"], "high");
 }
 
 #[tokio::test]

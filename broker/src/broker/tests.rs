@@ -33,7 +33,7 @@ use belfry_store::mailbox::{
 use bytes::Bytes;
 use device::{Device, Packet, Via};
 use gate::Gate;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -52,6 +52,7 @@ struct Everyone {
     /// How often it was asked for a permission.
     asked: AtomicUsize,
     away_grace: Mutex<Option<Duration>>,
+    urgency_min: Mutex<HashMap<DeviceId, Urgency>>,
 }
 
 impl DeviceDirectory for Everyone {
@@ -77,6 +78,15 @@ impl DeviceDirectory for Everyone {
     fn away_grace(&self, _: UserId) -> BoxFuture<'_, Result<Option<Duration>, Unavailable>> {
         let grace = *self.away_grace.lock().unwrap();
         Box::pin(async move { Ok(grace) })
+    }
+
+    fn urgency_min(
+        &self,
+        _: UserId,
+        device: DeviceId,
+    ) -> BoxFuture<'_, Result<Urgency, Unavailable>> {
+        let urgency_min = self.urgency_min.lock().unwrap().get(&device).copied();
+        Box::pin(async move { Ok(urgency_min.unwrap_or(Urgency::VeryLow)) })
     }
 
     fn note_seen(&self, user: UserId, device: DeviceId, at: Timestamp) {

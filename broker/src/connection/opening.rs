@@ -57,8 +57,8 @@ impl Connection {
             registration.inbox.close(CloseCause::ShuttingDown);
         }
         // Once it is entered, so that no change of it goes by unheard.
-        let grace = broker.away_grace(user, &registration.inbox).await;
-        grace.map_err(|_| denial::SESSION_UNAVAILABLE)?;
+        let read = broker.read_holds(user, &registration.inbox).await;
+        read.map_err(|_| denial::SESSION_UNAVAILABLE)?;
         // Only now: an older connection puts it there as it leaves.
         let left = broker.0.detached.take(device, steady_clock());
         let kept = match (connect.clean_start, self.session.expiry_secs(), &will) {

@@ -10,6 +10,7 @@ use crate::session::{Ending, InFlight};
 use crate::transport::WRITE_BYTES_MAX;
 use crate::wire::{ProtocolVersion, QoS, ServerPacket, ServerPublish};
 use belfry_protocol::envelope::NOTIFICATION_CONTENT_TYPE;
+use belfry_protocol::push::Urgency;
 use belfry_protocol::time::Timestamp;
 use belfry_protocol::topic::Topic;
 use belfry_store::mailbox::{Command, Content, Entry, Outcome, Refusal, Seq};
@@ -37,12 +38,13 @@ impl Connection {
                 Notice::Forget { .. }
                 | Notice::Acknowledged { .. }
                 | Notice::Unowed { .. }
-                | Notice::AwayGrace { .. } => {}
+                | Notice::AwayGrace { .. }
+                | Notice::UrgencyMin { .. } => {}
             }
         }
         let client = self.client.as_mut()?;
         client.delivery.reached(mail.head);
-        if mail.situation_changed {
+        if mail.situation_changed || (client.review.is_none() && client.delivery.is_crowded()) {
             client.review = Some(Seq(0));
         }
         client.missed |= mail.missed;
@@ -96,13 +98,13 @@ impl Connection {
     }
 
     /// After a loss on the bus, asks the mailbox for what was acknowledged over HTTP meanwhile, and the
-    /// directory for the grace.
+    /// directory for what is held.
     async fn hear_what_was_missed(&mut self) -> Result<(), Refusal> {
         let Some(client) = self.client.as_mut().filter(|client| client.missed) else {
             return Ok(());
         };
-        let grace = self.broker.away_grace(client.user, client.inbox()).await;
-        grace.map_err(|Unavailable| Refusal::Unavailable)?;
+        let read = self.broker.read_holds(client.user, client.inbox()).await;
+        read.map_err(|Unavailable| Refusal::Unavailable)?;
         if client.persistent() {
             // Without filters it changes nothing, and answers with the row.
             let command = Command::Subscribe {
@@ -208,7 +210,9 @@ impl Connection {
         let now = wall_clock();
         let due = client.delivery.due(now, client.review, free);
         if due.is_empty() {
-            client.review = None;
+            if client.review.take().is_some() {
+                client.delivery.reviewed();
+            }
             return Ok(false);
         }
         let entries = self
@@ -236,8 +240,10 @@ impl Connection {
                 }
             }
         }
-        if let Some(client) = self.client.as_mut().filter(|_| all) {
-            client.review = None;
+        if let Some(client) = self.client.as_mut().filter(|_| all)
+            && client.review.take().is_some()
+        {
+            client.delivery.reviewed();
         }
         Ok(true)
     }
@@ -428,6 +434,7 @@ impl Connection {
                 own: Default::default(),
                 any_active: true,
                 away_grace: Duration::ZERO,
+                urgency_min: Urgency::VeryLow,
             },
         }
     }

@@ -9,11 +9,13 @@ const HERE: Situation = Situation {
     own: Presence::Active,
     any_active: true,
     away_grace: Duration::ZERO,
+    urgency_min: Urgency::VeryLow,
 };
 const AWAY: Situation = Situation {
     own: Presence::Away,
     any_active: false,
     away_grace: Duration::ZERO,
+    urgency_min: Urgency::VeryLow,
 };
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
@@ -304,6 +306,44 @@ fn a_held_entry_is_skipped_and_goes_out_on_release_with_its_own_seq() {
     assert_eq!(delivery.next_due(), None);
     delivery.settle(Seq(1), std::iter::empty());
     assert_eq!(delivery.view().holes, []);
+}
+
+#[test]
+fn what_is_below_the_minimum_is_never_due_and_goes_out_when_that_is_lowered() {
+    let picky = Situation {
+        urgency_min: Urgency::High,
+        ..HERE
+    };
+    let mut delivery = delivery(crate::presence::release);
+    // More than the away rule may hold: none goes out early for that.
+    let many = HELD_MAX as u64 + 10;
+    for seq in 1..=many {
+        let verdict = delivery.hint(&meta(seq), false, none, picky, NOW);
+        assert_eq!(verdict, Verdict::Wait, "{seq}");
+    }
+    let expiry = meta(1).expires;
+    assert_eq!(delivery.next_due(), Some(expiry), "to be forgotten");
+    let before = Timestamp::from_millis(expiry.as_millis() - 1);
+    assert_eq!(delivery.due(before, None, 10), []);
+    assert_eq!(delivery.due(expiry, None, 1), [Seq(1)]);
+    assert_eq!(delivery.due(NOW, Some(Seq(0)), 2), [Seq(1), Seq(2)]);
+    assert_eq!(delivery.reconsider(&meta(1), picky, NOW), Verdict::Wait);
+    assert_eq!(delivery.reconsider(&meta(1), HERE, NOW), Verdict::Send);
+    // Those that are gone do not gather: they are looked at whenever they have doubled.
+    assert!(delivery.is_crowded());
+    delivery.reviewed();
+    assert!(!delivery.is_crowded());
+    for seq in many + 1..=3 * many {
+        delivery.hint(&meta(seq), false, none, picky, NOW);
+    }
+    assert!(delivery.is_crowded());
+    (2..=3 * many).for_each(|seq| delivery.gone(Seq(seq)));
+    delivery.reviewed();
+    let many = 3 * many;
+    // And what goes by once goes by.
+    delivery.set_filters(vec![filter(Filter::Everything, false)], Seq(0));
+    let verdict = delivery.hint(&meta(many + 1), false, none, picky, NOW);
+    assert_eq!(verdict, Verdict::PassOver);
 }
 
 #[test]

@@ -18,6 +18,7 @@ const FORGET: u8 = 2;
 const ACKNOWLEDGED: u8 = 3;
 const UNOWED: u8 = 4;
 const AWAY_GRACE: u8 = 5;
+const URGENCY_MIN: u8 = 6;
 
 const NOTIFICATION: u8 = 0;
 const PRIVATE: u8 = 1;
@@ -86,6 +87,16 @@ pub(crate) fn encode(stamp: Stamp, notice: &Notice) -> Bytes {
             out.put_slice(user.as_bytes());
             out.put_u64(grace.as_secs());
         }
+        Notice::UrgencyMin {
+            user,
+            device,
+            urgency_min,
+        } => {
+            out.put_u8(URGENCY_MIN);
+            out.put_slice(user.as_bytes());
+            out.put_slice(device.as_bytes());
+            out.put_u8(urgency_number(*urgency_min));
+        }
     }
     out.freeze()
 }
@@ -128,6 +139,11 @@ pub(crate) fn decode(mut bytes: Bytes) -> Option<(Stamp, Notice)> {
         AWAY_GRACE => Notice::AwayGrace {
             user,
             grace: Duration::from_secs(u64(bytes)?),
+        },
+        URGENCY_MIN => Notice::UrgencyMin {
+            user,
+            device: DeviceId::from_bytes(array(bytes)?),
+            urgency_min: urgency(bytes)?,
         },
         _ => return None,
     };
@@ -426,6 +442,13 @@ mod tests {
             any::<u32>().prop_map(move |secs| Notice::AwayGrace {
                 user,
                 grace: Duration::from_secs(secs.into()),
+            }),
+            (any::<[u8; 16]>(), any_urgency()).prop_map(move |(device, urgency_min)| {
+                Notice::UrgencyMin {
+                    user,
+                    device: DeviceId::from_bytes(device),
+                    urgency_min,
+                }
             }),
         ]
     }

@@ -30,6 +30,7 @@ fn alone(own: Presence) -> Situation {
         own,
         any_active: own == Presence::Active,
         away_grace: Duration::from_secs(30),
+        urgency_min: Urgency::VeryLow,
     }
 }
 
@@ -164,4 +165,43 @@ fn the_private_space_is_never_held() {
     for situation in [alone, beside_an_active_one] {
         check(&meta, situation(Presence::Away), 0, None);
     }
+}
+
+#[test]
+fn what_is_below_the_devices_minimum_waits_whoever_is_there() {
+    for urgency_min in EVERY_URGENCY {
+        for urgency in EVERY_URGENCY {
+            let meta = entry(urgency, false);
+            for situation in [
+                alone(Presence::Active),
+                beside_an_active_one(Presence::Away),
+            ] {
+                let taking = |urgency_min| Situation {
+                    urgency_min,
+                    ..situation
+                };
+                let decided =
+                    |urgency_min, secs| release((&meta).into(), taking(urgency_min), at(secs));
+                for secs in [0, 999] {
+                    let expected = match urgency < urgency_min {
+                        true => Release::Hold,
+                        false => decided(Urgency::VeryLow, secs),
+                    };
+                    assert_eq!(decided(urgency_min, secs), expected, "{meta:?} {secs}");
+                }
+            }
+        }
+    }
+    // What is muted is very-low, and what has no urgency is never held.
+    let low = Situation {
+        urgency_min: Urgency::Low,
+        ..alone(Presence::Active)
+    };
+    let muted = entry(Urgency::High, true);
+    assert_eq!(release((&muted).into(), low, at(0)), Release::Hold);
+    let private = Parcel {
+        urgency: None,
+        ..(&muted).into()
+    };
+    assert_eq!(release(private, low, at(0)), Release::Send);
 }

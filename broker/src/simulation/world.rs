@@ -23,6 +23,7 @@ use crate::hub::Hub;
 use crate::settings::Settings;
 use crate::transport::Framing;
 use belfry_protocol::id::{DeviceId, PermissionId, UserId};
+use belfry_protocol::push::Urgency;
 use belfry_protocol::time::Timestamp;
 use belfry_store::mailbox::embedded::stepped::{Fate, SteppedMailbox};
 use belfry_store::mailbox::{Command, MailboxLimits};
@@ -68,6 +69,10 @@ impl DeviceDirectory for Everyone {
 
     fn away_grace(&self, _: UserId) -> BoxFuture<'_, Result<Option<Duration>, Unavailable>> {
         Box::pin(async { Ok(None) })
+    }
+
+    fn urgency_min(&self, _: UserId, _: DeviceId) -> BoxFuture<'_, Result<Urgency, Unavailable>> {
+        Box::pin(async { Ok(Urgency::VeryLow) })
     }
 
     fn note_seen(&self, _: UserId, _: DeviceId, _: Timestamp) {}

@@ -203,7 +203,7 @@ impl Directory {
         execute!(self, "DELETE FROM accounts WHERE user_id = $1", bytes)?;
         self.changed();
         self.endpoints.invalidate_all();
-        self.device_passwords.invalidate_all();
+        self.known_devices.invalidate_all();
         self.away_graces.invalidate(&user).await;
         Ok(())
     }

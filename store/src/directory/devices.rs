@@ -2,6 +2,7 @@
 
 use super::{Directory, DirectoryError, execute, fetch, hash, id, millis, time};
 use belfry_protocol::id::{DeviceId, SessionId, UserId};
+use belfry_protocol::push::Urgency;
 use belfry_protocol::secret::SecretHash;
 use belfry_protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -53,6 +54,8 @@ pub struct Device {
     pub kind: DeviceKind,
     /// Its X25519 public key.
     pub public_key: [u8; 32],
+    /// The lowest urgency that it is sent.
+    pub urgency_min: Urgency,
     /// When it was made.
     pub created: Timestamp,
     /// When it last connected or disconnected.
@@ -70,10 +73,25 @@ pub struct NewDevice {
     pub made_with: SessionId,
 }
 
-type DeviceRow = (Vec<u8>, String, String, Vec<u8>, i64, Option<i64>);
+/// What is asked of a device as it connects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Known {
+    pub(super) password: SecretHash,
+    pub(super) urgency_min: Urgency,
+}
+
+type DeviceRow = (
+    Vec<u8>,
+    String,
+    String,
+    Vec<u8>,
+    Option<String>,
+    i64,
+    Option<i64>,
+);
 
 fn device(row: DeviceRow) -> Result<Device, DirectoryError> {
-    let (device, name, kind, public_key, created, last_seen) = row;
+    let (device, name, kind, public_key, urgency_min, created, last_seen) = row;
     let kind = DeviceKind::ALL.into_iter().find(|(_, name)| *name == kind);
     Ok(Device {
         id: id(&device)?,
@@ -82,9 +100,15 @@ fn device(row: DeviceRow) -> Result<Device, DirectoryError> {
         public_key: public_key
             .try_into()
             .map_err(|_| DirectoryError::Unreadable("a public key"))?,
+        urgency_min: urgency(urgency_min.as_deref())?,
         created: time(created),
         last_seen: last_seen.map(time),
     })
+}
+
+fn urgency(text: Option<&str>) -> Result<Urgency, DirectoryError> {
+    let urgency = text.map_or(Ok(Urgency::VeryLow), str::parse);
+    urgency.map_err(|_| DirectoryError::Unreadable("an urgency"))
 }
 
 impl Directory {
@@ -96,15 +120,16 @@ impl Directory {
         let (user, made) = (&user.as_bytes()[..], &new.device);
         execute!(
             self,
-            "INSERT INTO devices (user_id, device_id, name, kind, public_key, password_hash, created) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            "INSERT INTO devices (user_id, device_id, name, kind, public_key, password_hash, created, urgency_min) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
             user,
             &made.id.as_bytes()[..],
             &made.name,
             made.kind.as_str(),
             &made.public_key[..],
             &new.password.as_bytes()[..],
-            millis(made.created)
+            millis(made.created),
+            made.urgency_min.as_str()
         )?;
         execute!(
             self,
@@ -126,7 +151,7 @@ impl Directory {
             self,
             fetch_all,
             DeviceRow,
-            "SELECT device_id, name, kind, public_key, created, last_seen FROM devices \
+            "SELECT device_id, name, kind, public_key, urgency_min, created, last_seen FROM devices \
              WHERE user_id = $1 ORDER BY created, device_id",
             &user.as_bytes()[..]
         )?;
@@ -147,25 +172,50 @@ impl Directory {
         device: DeviceId,
         presented: SecretHash,
     ) -> Result<bool, DirectoryError> {
-        if let Some(known) = self.device_passwords.get(&(user, device)).await {
-            return Ok(known == presented);
+        let known = self.known_device(user, device).await?;
+        Ok(known.is_some_and(|known| known.password == presented))
+    }
+
+    /// The lowest urgency that a device is sent; of one that is not there, all.
+    ///
+    /// # Errors
+    /// The directory is unavailable.
+    pub async fn urgency_min(
+        &self,
+        user: UserId,
+        device: DeviceId,
+    ) -> Result<Urgency, DirectoryError> {
+        let known = self.known_device(user, device).await?;
+        Ok(known.map_or(Urgency::VeryLow, |known| known.urgency_min))
+    }
+
+    async fn known_device(
+        &self,
+        user: UserId,
+        device: DeviceId,
+    ) -> Result<Option<Known>, DirectoryError> {
+        if let Some(known) = self.known_devices.get(&(user, device)).await {
+            return Ok(Some(known));
         }
         let since = self.moment();
         let row = fetch!(
             self,
             fetch_optional,
-            (Vec<u8>,),
-            "SELECT password_hash FROM devices WHERE user_id = $1 AND device_id = $2",
+            (Vec<u8>, Option<String>),
+            "SELECT password_hash, urgency_min FROM devices WHERE user_id = $1 AND device_id = $2",
             &user.as_bytes()[..],
             &device.as_bytes()[..]
         )?;
-        let Some((known,)) = row else {
-            return Ok(false);
+        let Some((password, urgency_min)) = row else {
+            return Ok(None);
         };
-        let known = hash(known)?;
-        self.remember(&self.device_passwords, (user, device), known, since)
+        let known = Known {
+            password: hash(password)?,
+            urgency_min: urgency(urgency_min.as_deref())?,
+        };
+        self.remember(&self.known_devices, (user, device), known, since)
             .await;
-        Ok(known == presented)
+        Ok(Some(known))
     }
 
     /// The user of a device, for a sign-in that names the device alone.
@@ -183,23 +233,28 @@ impl Directory {
         row.map(|(user,)| id(&user)).transpose()
     }
 
-    /// Renames a device; false where there is none.
+    /// Gives a device another name or minimum; false where there is none.
     ///
     /// # Errors
     /// The directory is unavailable.
-    pub async fn rename_device(
+    pub async fn change_device(
         &self,
         user: UserId,
         device: DeviceId,
-        name: &str,
+        name: Option<&str>,
+        urgency_min: Option<Urgency>,
     ) -> Result<bool, DirectoryError> {
         let changed = execute!(
             self,
-            "UPDATE devices SET name = $1 WHERE user_id = $2 AND device_id = $3",
+            "UPDATE devices SET name = COALESCE($1, name), urgency_min = COALESCE($2, urgency_min) \
+             WHERE user_id = $3 AND device_id = $4",
             name,
+            urgency_min.map(Urgency::as_str),
             &user.as_bytes()[..],
             &device.as_bytes()[..]
         )?;
+        self.changed();
+        self.known_devices.invalidate(&(user, device)).await;
         Ok(changed > 0)
     }
 
@@ -221,7 +276,7 @@ impl Directory {
             bytes
         )?;
         self.changed();
-        self.device_passwords.invalidate(&(user, device)).await;
+        self.known_devices.invalidate(&(user, device)).await;
         execute!(
             self,
             "DELETE FROM sessions WHERE user_id = $1 AND device_id = $2",

@@ -7,6 +7,7 @@ mod sites;
 
 use super::*;
 use belfry_protocol::id::{PermissionId, SessionId, SiteKeyId};
+use belfry_protocol::push::Urgency;
 use belfry_protocol::time::Timestamp;
 
 fn now() -> Timestamp {
@@ -180,6 +181,7 @@ async fn devices(directory: &Directory) {
         name: "laptop".to_owned(),
         kind: DeviceKind::Cli,
         public_key: [9; 32],
+        urgency_min: Urgency::Low,
         created: now(),
         last_seen: None,
     };
@@ -208,10 +210,23 @@ async fn devices(directory: &Directory) {
     );
     assert!(
         directory
-            .rename_device(user(), device.id, "phone")
+            .change_device(user(), device.id, Some("phone"), None)
             .await
             .unwrap()
     );
+    let urgency_min = async || directory.urgency_min(user(), device.id).await.unwrap();
+    assert_eq!(urgency_min().await, Urgency::Low);
+    for urgency in [Urgency::High, Urgency::VeryLow] {
+        let changing = directory.change_device(user(), device.id, None, Some(urgency));
+        assert!(changing.await.unwrap());
+        assert_eq!(urgency_min().await, urgency);
+        let read = directory.devices(user()).await.unwrap().remove(0);
+        assert_eq!(read.urgency_min, urgency);
+        assert!(verify(b"password").await);
+    }
+    let nobody = DeviceId::from_bytes([9; 16]);
+    let changing = directory.change_device(user(), nobody, None, Some(Urgency::High));
+    assert!(!changing.await.unwrap());
     let earlier = Timestamp::from_millis(now().as_millis() - 1);
     for at in [now(), earlier] {
         directory.note_seen(user(), device.id, at);
@@ -225,9 +240,12 @@ async fn devices(directory: &Directory) {
     // A look-up reads the password, the device is removed, and only then does it cache what it read.
     let (since, key) = (directory.moment(), (user(), device.id));
     assert!(directory.delete_device(user(), device.id).await.unwrap());
-    let read = SecretHash::of(b"password");
+    let read = devices::Known {
+        password: SecretHash::of(b"password"),
+        urgency_min: Urgency::Low,
+    };
     directory
-        .remember(&directory.device_passwords, key, read, since)
+        .remember(&directory.known_devices, key, read, since)
         .await;
     assert!(
         !verify(b"password").await,

@@ -210,3 +210,41 @@ async fn a_grace_is_told_to_who_is_connected_and_read_again_where_that_is_lost()
         gets(&mut here, number + 2).await;
     }
 }
+
+#[tokio::test]
+async fn what_is_below_the_devices_minimum_waits_until_it_is_lowered() {
+    let server = Server::start(Settings::default()).await;
+    let minimum = |urgency| {
+        let mut known = server.directory.urgency_min.lock().unwrap();
+        known.insert(device(1), urgency);
+    };
+    minimum(Urgency::High);
+    let mut picky = server.subscribed(1, 4).await;
+    let mut other = server.subscribed(2, 4).await;
+    for (number, urgency) in [(1, Urgency::Normal), (2, Urgency::High)] {
+        server.post_as(number, urgency).await;
+        gets(&mut other, number).await;
+    }
+    let second = gets(&mut picky, 2).await;
+    picky.puback(second).await;
+    // It is owed all the same, and held on the next connection too.
+    picky.disconnect().await;
+    assert!(picky.reconnect(server.tcp, 1).await);
+    picky.ping().await;
+    minimum(Urgency::Normal);
+    let lowered = |urgency| server.broker.set_urgency_min(user(), device(1), urgency);
+    lowered(Urgency::Normal);
+    let first = gets(&mut picky, 1).await;
+    picky.puback(first).await;
+    minimum(Urgency::High);
+    lowered(Urgency::High);
+    for (number, urgency) in [(3, Urgency::Normal), (4, Urgency::High)] {
+        server.post_as(number, urgency).await;
+        gets(&mut other, number).await;
+    }
+    gets(&mut picky, 4).await;
+    // Where what is told is lost, it is read again.
+    minimum(Urgency::VeryLow);
+    server.broker.0.hub.missed(user());
+    gets(&mut picky, 3).await;
+}
