@@ -184,6 +184,37 @@ async fn what_is_muted_waits_as_very_low_does() {
 }
 
 #[tokio::test]
+async fn a_device_is_sent_what_is_urgent_enough_for_it() {
+    let mut home = Home::with_grace(NEVER).await;
+    let takes = async |home: &Home, urgency: &str| {
+        let url = format!("{}/v1/devices/{}", home.server.url(), home.desk.device_id);
+        let change = home.http.patch(url).bearer_auth(&home.token);
+        let answer = change.json(&json!({"urgency_min": urgency})).send().await;
+        let answer: Value = answer.expect("an answer").json().await.expect("JSON");
+        assert_eq!(answer["urgency_min"], urgency);
+    };
+    let mut desk = home.connect(&home.desk).await;
+    let mut phone = home.connect(&home.phone).await;
+    takes(&home, "high").await;
+    home.post(1, "normal").await;
+    home.post(2, "high").await;
+    gets(&mut phone, &[1, 2]).await;
+    gets(&mut desk, &[2]).await;
+    gets_no_more(&mut desk).await;
+    // What waits, and the minimum, outlive the server.
+    home.server.terminate();
+    home.restart();
+    let mut desk = home.connect(&home.desk).await;
+    gets_no_more(&mut desk).await;
+    takes(&home, "low").await;
+    gets(&mut desk, &[1]).await;
+    home.post(3, "very-low").await;
+    home.post(4, "low").await;
+    gets(&mut desk, &[4]).await;
+    gets_no_more(&mut desk).await;
+}
+
+#[tokio::test]
 async fn after_the_grace_it_comes_to_the_others_too() {
     let grace = Duration::from_secs(2);
     let home = Home::with_grace("2s").await;

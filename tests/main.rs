@@ -32,5 +32,6 @@ mod the_certificate_is_renewed;
 mod the_console_comes_with_the_program;
 mod the_end_is_orderly;
 mod the_senders_pages_run;
+mod unifiedpush;
 mod walkthrough;
 mod wills_outlive_the_server;
