@@ -12,6 +12,11 @@ use std::time::Duration;
 /// from being idle.
 const CELLS_MAX: usize = 500_000;
 
+/// Endpoints of one user that may all take their burst at once before the user's own limit is met. Who
+/// meets it by one endpoint and not by another sees that both are one user's, so fewer than these tell
+/// nothing (decision 009). More permissions than that are with one sender by accident, if at all.
+const UNLINKED_ENDPOINTS: u32 = 10;
+
 /// The limits, with the contract's defaults in the configuration.
 #[derive(Debug, Clone, Copy)]
 pub struct PushLimits {
@@ -23,8 +28,7 @@ pub struct PushLimits {
     pub site_per_second: u32,
     /// A day from one proven site.
     pub site_per_day: u64,
-    /// A second to one user, from senders who prove nothing. At once as many as under a permission,
-    /// or one that is posted to for the first time would not take what it may.
+    /// A second to one user, from senders who prove nothing. At once as many as several permissions take.
     pub unproven_per_second: u32,
     /// A second from one address that proves nothing.
     pub unproven_address_per_second: u32,
@@ -160,7 +164,9 @@ impl PushLimits {
             Counted::User(_) => Limit::new(
                 u64::from(self.unproven_per_second),
                 Duration::from_secs(1),
-                self.unproven_per_second.max(self.permission_burst),
+                self.permission_burst
+                    .saturating_mul(UNLINKED_ENDPOINTS)
+                    .max(self.unproven_per_second),
             ),
             Counted::Address(_) => second(self.unproven_address_per_second),
         }

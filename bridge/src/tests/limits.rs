@@ -90,19 +90,59 @@ async fn a_permission_takes_its_burst_from_a_sender_who_proves_nothing() {
     }
 }
 
+/// What a site sees of an answer, but for when it was written and the URL of its message.
+fn seen(answer: Answer) -> (u16, HeaderMap, serde_json::Value) {
+    let mut headers = answer.headers;
+    let location = headers.remove("location");
+    let length = location.map_or(0, |url| url.len());
+    headers.insert("location-length", length.into());
+    (answer.status.as_u16(), headers, answer.problem)
+}
+
 #[tokio::test]
-async fn that_two_endpoints_share_a_mailbox_is_not_told() {
+async fn endpoints_of_one_user_answer_a_flood_as_those_of_many_do() {
+    const ENDPOINTS: u8 = 5;
     let site = Site::new().await;
-    for number in 2..=5 {
+    for number in 0..ENDPOINTS {
+        site.approve_for(user(), 10 + number, None).await;
+        let stranger = UserId::from_bytes([50 + number; 16]);
+        let name = format!("stranger-{number}");
+        let now = Timestamp::from_millis(START);
+        let made = site.directory.create_account(stranger, &name, "x", now);
+        made.await.unwrap();
+        site.approve_for(stranger, 50 + number, None).await;
+    }
+    // Three a second to an endpoint that takes three at once and one a second, until it is long even.
+    let mut refused = 0;
+    for _ in 0..60 {
+        for number in 0..ENDPOINTS {
+            let of_one = seen(site.post_from(number, 10 + number).await);
+            let of_many = seen(site.post_from(number + 50, 50 + number).await);
+            assert_eq!(of_one, of_many, "endpoint {number}");
+            refused += u32::from(of_one.0 == 429);
+        }
+        site.now.fetch_add(334, Ordering::SeqCst);
+    }
+    assert!(refused > 100, "a flood, of which {refused} were refused");
+}
+
+#[tokio::test]
+async fn that_more_endpoints_share_a_mailbox_is_not_said() {
+    let site = Site::limited(PushLimits {
+        permission_burst: 1,
+        ..limits()
+    });
+    let site = site.await;
+    for number in 2..=12 {
         site.approve(number, None).await;
     }
-    // Two addresses, so that only the user's own rate is reached.
-    for post in 0..UNPROVEN {
-        let answer = site.post_from((post % 2) as u8, 2 + (post % 4) as u8).await;
+    // Many addresses, so that only the user's own rate is reached.
+    for number in 2..=11 {
+        let answer = site.post_from(number, number).await;
         assert_eq!(answer.status, 201);
     }
     // Nothing was posted under this one.
-    let over = site.post_from(3, 1).await;
+    let over = site.post_from(1, 12).await;
     check(
         &over,
         "permission",
