@@ -30,6 +30,7 @@ mod slow_networks_lose_nothing;
 mod strangers_are_refused;
 mod the_certificate_is_renewed;
 mod the_console_comes_with_the_program;
+mod the_description_is_true;
 mod the_end_is_orderly;
 mod the_senders_pages_run;
 mod unifiedpush;

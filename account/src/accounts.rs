@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use belfry_broker::CloseCause;
 use belfry_config::{AWAY_GRACE_MAX, Registration};
-use belfry_edge::{AddressKey, ApiError};
+use belfry_edge::{AddressKey, ApiError, Whole};
 use belfry_protocol::id::UserId;
 use belfry_protocol::problem::Problem;
 use belfry_store::directory::{Account, DirectoryError};
@@ -223,7 +223,7 @@ struct AccountChange {
     /// it to the server.
     #[serde(default, deserialize_with = "given::nullable")]
     #[schema(value_type = Option<u64>, maximum = 3600)]
-    away_grace: Option<Option<u64>>,
+    away_grace: Option<Option<Whole>>,
 }
 
 /// Changes the account's settings.
@@ -247,7 +247,7 @@ async fn change(
     let user = caller.0.user;
     let _changing = inner.changing(user).await;
     if let Some(secs) = change.away_grace {
-        let grace = secs.map(Duration::from_secs);
+        let grace = secs.map(|Whole(secs)| Duration::from_secs(secs));
         if grace.is_some_and(|grace| grace > AWAY_GRACE_MAX) {
             let detail = "the grace is at most 3600 seconds, or null for the server's";
             return Err(ApiError::invalid("away_grace", detail));

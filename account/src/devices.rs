@@ -3,6 +3,7 @@
 use crate::given::Given;
 use crate::limit::{LimitReached, Refused};
 use crate::paging::{Key, Page, Paging};
+use crate::shapes::Name;
 use crate::{Accounts, Caller, Inner, display_name, random};
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -33,12 +34,15 @@ pub(crate) fn router() -> OpenApiRouter<Accounts> {
 
 #[derive(Deserialize, ToSchema)]
 struct DeviceRequest {
-    /// 1 to 100 characters, none of them control characters.
-    #[schema(min_length = 1, max_length = 100)]
+    #[schema(value_type = Name)]
     name: String,
     #[schema(value_type = String, example = "browser", pattern = "^(browser|extension|ios|android|desktop|cli)$")]
     kind: DeviceKind,
     /// X25519, base64url.
+    #[schema(
+        pattern = "^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]=*$",
+        example = "JU9x3dyW9-coSMTQR-VpcpRT7SeTwXRQxrJuDj89Qlk"
+    )]
     public_key: String,
 }
 
@@ -226,8 +230,7 @@ impl Inner {
 
 #[derive(Deserialize, ToSchema)]
 struct DeviceChange {
-    /// 1 to 100 characters, none of them control characters.
-    #[schema(min_length = 1, max_length = 100)]
+    #[schema(value_type = Option<Name>)]
     name: Option<String>,
     /// The lowest urgency that the device is to be sent (RFC 8030 §5.3); what is below it waits, and is
     /// sent when this is lowered.

@@ -1,5 +1,6 @@
 //! The sealed keyring and its wraps: opaque bytes, passed between a user's devices.
 
+use crate::shapes::{Base64Url, Wraps};
 use crate::{Accounts, Caller, Inner, given};
 use axum::body::Body;
 use axum::extract::State;
@@ -117,9 +118,11 @@ async fn get_keyring(
 #[derive(Deserialize, ToSchema)]
 struct Whole {
     /// The sealed keyring, base64url without padding; at most 256 KiB of bytes.
+    #[schema(value_type = Base64Url)]
     sealed: String,
     /// By recipient, a device id of the user or `recovery`: its wrap, base64url without padding; at most
     /// 1 KiB of bytes each. A recipient that is not named keeps the wrap that it has.
+    #[schema(value_type = Wraps)]
     wraps: BTreeMap<String, String>,
 }
 
@@ -172,7 +175,7 @@ fn opaque(field: &str, text: &str, bytes_max: usize) -> Result<Vec<u8>, ApiError
     put, path = "/v1/keyring", tag = "Keyring", security(("token" = [])),
     params(
         ("If-Match" = Option<String>, Header, description = "The ETag of the keyring that is replaced"),
-        ("If-None-Match" = Option<String>, Header, description = "`*`: there is none yet"),
+        ("If-None-Match" = Option<String>, Header, description = "`*`: there is none yet", pattern = "^\\*$"),
     ),
     request_body(content((Vec<u8> = "application/octet-stream"), (Whole = "application/json"))),
     responses(

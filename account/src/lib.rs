@@ -21,6 +21,7 @@ mod password;
 mod permissions;
 mod reconcile;
 mod sessions;
+mod shapes;
 mod subscribe;
 
 pub use caller::Caller;

@@ -74,10 +74,10 @@ fn item(entry: &Entry) -> Result<Item, ApiError> {
 #[into_params(parameter_in = Query)]
 struct Range {
     /// Later than this `seq`, oldest first; from the beginning if neither is given.
-    #[param(value_type = Option<u64>)]
+    #[param(value_type = Option<u64>, format = "uint64")]
     after: Option<String>,
     /// Earlier than this `seq`, newest first.
-    #[param(value_type = Option<u64>)]
+    #[param(value_type = Option<u64>, format = "uint64")]
     before: Option<String>,
 }
 

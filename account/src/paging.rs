@@ -22,7 +22,7 @@ pub(crate) struct Page<T> {
 #[into_params(parameter_in = Query)]
 pub(crate) struct Paging {
     /// From 1; 50 if not given. More than 100 counts as 100.
-    #[param(value_type = Option<u32>, minimum = 1)]
+    #[param(value_type = Option<u32>, format = "uint32", minimum = 1)]
     limit: Option<String>,
     /// `next` of the page before.
     pub(crate) cursor: Option<String>,

@@ -3,6 +3,7 @@
 use crate::given::{self, Given};
 use crate::limit::{LimitReached, Refused};
 use crate::paging::{self, Page, Paging};
+use crate::shapes::Name;
 use crate::{Accounts, Caller, display_name, random};
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -34,10 +35,13 @@ struct PermissionRequest {
     /// The site's origin: https, or http on this machine alone.
     #[schema(example = "https://news.example")]
     site: String,
-    /// 1 to 100 characters, none of them control characters.
-    #[schema(min_length = 1, max_length = 100)]
+    #[schema(value_type = Option<Name>)]
     name: Option<String>,
     /// A P-256 point, base64url: restricts the endpoint to this VAPID key (RFC 8292 §4).
+    #[schema(
+        pattern = "^B[A-Za-z0-9_-]{85}[AEIMQUYcgkosw048]=*$",
+        example = "BP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6PBru3jl7A8"
+    )]
     application_server_key: Option<String>,
     /// Whether the site may have receipts.
     #[serde(default)]
@@ -256,9 +260,9 @@ struct PermissionChange {
     /// `allowed` or `muted`.
     #[schema(value_type = Option<String>, example = "muted", pattern = "^(allowed|muted)$")]
     state: Option<PermissionState>,
-    /// 1 to 100 characters; null takes the name away.
+    /// Null takes the name away.
     #[serde(default, deserialize_with = "given::nullable")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<Name>)]
     name: Option<Option<String>>,
     receipts: Option<bool>,
 }

@@ -34,11 +34,10 @@ pub(crate) fn router() -> OpenApiRouter<Bridge> {
     post, path = "/push/{secret}", tag = "Publishing",
     params(
         ("secret" = String, Path, description = "The endpoint that the user gave the site"),
-        ("TTL" = u32, Header, description = "Seconds that it may wait (RFC 8030 §5.2); capped. 0: once, to devices connected now, never stored"),
+        ("TTL" = u32, Header, format = "delta-seconds", description = "Seconds that it may wait (RFC 8030 §5.2); capped. 0: once, to devices connected now, never stored"),
         ("Content-Encoding" = ContentEncoding, Header, description = "How the body is encrypted: aes128gcm is RFC 8291"),
         ("Urgency" = Option<Urgency>, Header, description = "RFC 8030 §5.3; normal if not given"),
         ("Topic" = Option<String>, Header, description = "Replaces one of the same topic that still waits (RFC 8030 §5.4)", min_length = 1, max_length = 32, pattern = "^[A-Za-z0-9_-]+$"),
-        ("Authorization" = Option<String>, Header, description = "`vapid t=…, k=…` (RFC 8292): required by some endpoints, verified wherever it stands"),
         ("Idempotency-Key" = Option<String>, Header, description = "The same key and body within a day have the first answer again and cost nothing", min_length = 1, max_length = 64, pattern = "^[!-~]+$"),
     ),
     request_body(content_type = "application/octet-stream", description = "1 to 4096 encrypted bytes, of whatever Content-Type"),

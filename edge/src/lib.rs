@@ -7,8 +7,10 @@ pub mod body;
 pub mod error;
 pub mod extract;
 pub mod layers;
+pub mod number;
 
 pub use address::{AddressKey, ClientAddress, TrustedProxies};
 pub use body::read_body;
 pub use error::{ApiError, Exceeded, RateProblem, Scope};
 pub use extract::{Path, Query};
+pub use number::Whole;

@@ -11,6 +11,9 @@ use std::sync::LazyLock;
 /// Characters in a written id.
 pub const ID_CHARS: usize = 26;
 
+/// What a written id looks like: the last character has three bits of the id alone.
+const PATTERN: &str = "^[a-z2-7]{25}[aeimquy4]$";
+
 static BASE32: LazyLock<Encoding> = LazyLock::new(|| {
     let mut specification = Specification::new();
     specification
@@ -91,7 +94,10 @@ macro_rules! id {
 
         impl utoipa::PartialSchema for $name {
             fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
-                <String as utoipa::PartialSchema>::schema()
+                utoipa::openapi::ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::schema::Type::String)
+                    .pattern(Some(PATTERN))
+                    .into()
             }
         }
 

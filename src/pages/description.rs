@@ -2,7 +2,9 @@
 //! call, that errors are problem details, and the routes that no OpenAPI router has.
 
 use belfry_protocol::problem::PROBLEM_CONTENT_TYPE;
+use std::collections::BTreeMap;
 use utoipa::openapi::path::{HttpMethod, Operation, OperationBuilder, PathItem};
+use utoipa::openapi::schema::{ArrayItems, Schema, SchemaType};
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme,
 };
@@ -42,7 +44,10 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     };
     let token = http(HttpAuthScheme::Bearer, "A token of POST /v1/sessions");
     let device = http(HttpAuthScheme::Basic, "A device's id and its MQTT password");
-    let vapid = ApiKeyValue::with_description("Authorization", "`vapid t=…, k=…` (RFC 8292)");
+    let vapid = ApiKeyValue::with_description(
+        "Authorization",
+        "`vapid t=…, k=…` (RFC 8292): required by some endpoints, verified wherever it stands",
+    );
     let site = http(
         HttpAuthScheme::Bearer,
         "An API key of `belfry admin site key`",
@@ -51,6 +56,7 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     components.add_security_scheme("site", site);
     components.add_security_scheme("device", device);
     components.add_security_scheme("vapid", SecurityScheme::ApiKey(ApiKey::Header(vapid)));
+    name_items_of_pages(&mut components.schemas);
     let paths = &mut document.paths.paths;
     paths.insert("/openapi.json".to_owned(), this_document());
     paths.insert("/mqtt".to_owned(), websocket());
@@ -67,6 +73,19 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
         }
     }
     document
+}
+
+/// A generic page has its items written out; they have names of their own.
+fn name_items_of_pages(schemas: &mut BTreeMap<String, RefOr<Schema>>) {
+    for (name, schema) in schemas {
+        let (Some(item), RefOr::T(Schema::Object(page))) = (name.strip_prefix("Page_"), schema)
+        else {
+            continue;
+        };
+        if let Some(RefOr::T(Schema::Array(items))) = page.properties.get_mut("items") {
+            items.items = ArrayItems::RefOrSchema(Box::new(Ref::from_schema_name(item).into()));
+        }
+    }
 }
 
 fn tag(name: &str, text: &str) -> Tag {
@@ -91,6 +110,13 @@ fn complete_operation(path: &str, operation: &mut Operation) {
     // An empty requirement alone says what an empty list does.
     if operation.security == Some(vec![SecurityRequirement::default()]) {
         operation.security = Some(vec![]);
+    }
+    for parameter in operation.parameters.iter_mut().flatten() {
+        if let RefOr::T(parameter) = parameter
+            && let Some(schema) = &mut parameter.schema
+        {
+            take_null(schema);
+        }
     }
     let responses = &mut operation.responses.responses;
     if !responses.keys().any(|status| status.starts_with('4')) {
@@ -125,6 +151,28 @@ fn complete_operation(path: &str, operation: &mut Operation) {
             response
                 .headers
                 .insert(name.to_owned(), RefOr::T(Header::new(schema)));
+        }
+    }
+}
+
+/// A parameter that may be absent is never null: there is no null in a path, a query or a header.
+fn take_null(schema: &mut RefOr<Schema>) {
+    let RefOr::T(Schema::Object(object)) = schema else {
+        if let RefOr::T(Schema::OneOf(one_of)) = schema {
+            let null = SchemaType::Type(Type::Null);
+            let mut others = one_of.items.iter().filter(|item| {
+                !matches!(item, RefOr::T(Schema::Object(object)) if object.schema_type == null)
+            });
+            if let (Some(only), None) = (others.next().cloned(), others.next()) {
+                *schema = only;
+            }
+        }
+        return;
+    };
+    if let SchemaType::Array(types) = &mut object.schema_type {
+        types.retain(|one| *one != Type::Null);
+        if let [only] = &types[..] {
+            object.schema_type = SchemaType::Type(only.clone());
         }
     }
 }
