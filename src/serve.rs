@@ -7,7 +7,7 @@ use crate::open_files::Room;
 use crate::{open_files, pages, stop, tls};
 use anyhow::Context as _;
 use belfry_account::Accounts;
-use belfry_bridge::{Bridge, PushLimits, SealingKey};
+use belfry_bridge::{Bells, Bridge, PushLimits, SealingKey};
 use belfry_broker::{Broker, DeviceDirectory, Hub, TlsSource};
 use belfry_config::{Config, LogFormat};
 use belfry_edge::TrustedProxies;
@@ -105,7 +105,9 @@ async fn serve(config: Config, room: Room) -> anyhow::Result<()> {
     private_folder(&config.data_dir)?;
     let directory = open_directory(&config).await?;
     let hub = Hub::start();
-    let mailbox = open_mailbox(&config, Arc::clone(&clock), hub.commit_listener())?;
+    let bells = Bells::default();
+    let listener = bells.before(hub.commit_listener());
+    let mailbox = open_mailbox(&config, Arc::clone(&clock), listener)?;
     belfry_account::reconcile(&directory, &*mailbox).await?;
     let devices = Arc::new(Devices::new(directory.clone()));
     let broker = Broker::start(
@@ -114,7 +116,10 @@ async fn serve(config: Config, room: Room) -> anyhow::Result<()> {
         Arc::clone(&devices) as Arc<dyn DeviceDirectory>,
         broker_settings(&config, room),
     );
-    let bridge = bridge(&config, &public, &trusted, &directory, &mailbox, &clock).await?;
+    let bridge = bridge(
+        &config, &public, &trusted, &directory, &mailbox, bells, &clock,
+    )
+    .await?;
     let accounts = Accounts::new(
         directory.clone(),
         Arc::clone(&mailbox),
@@ -290,6 +295,7 @@ async fn bridge(
     trusted: &TrustedProxies,
     directory: &Directory,
     mailbox: &Arc<EmbeddedMailbox>,
+    bells: Bells,
     clock: &Clock,
 ) -> anyhow::Result<Bridge> {
     let mut fresh = [0; 32];
@@ -316,6 +322,7 @@ async fn bridge(
     Ok(Bridge::new(
         directory.clone(),
         Arc::clone(mailbox),
+        bells,
         sealing,
         Arc::clone(clock),
         settings,

@@ -138,6 +138,8 @@ pub(crate) async fn approve(
             permission: id,
             site: site.clone(),
             muted: false,
+            receipts: approval.receipts,
+            endpoint: new.endpoint,
         })
         .await?;
     inner
@@ -305,12 +307,15 @@ async fn change(
     permission.receipts = change.receipts.unwrap_or(permission.receipts);
     let muted = permission.state == PermissionState::Muted;
     let site = permission.site.clone();
+    let endpoint = inner.directory.endpoint_of(user, id).await?;
     inner
         .command(Command::SetPermission {
             user,
             permission: id,
             site,
             muted,
+            receipts: permission.receipts,
+            endpoint: endpoint.ok_or_else(|| ApiError::not_found("there is no such permission"))?,
         })
         .await?;
     inner.directory.update_permission(user, &permission).await?;

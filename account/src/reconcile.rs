@@ -18,20 +18,22 @@ pub async fn reconcile<M: Mailbox>(
     let mut after = None;
     loop {
         let page = directory.all_permissions(after, PAGE).await?;
-        let Some((user, last)) = page.last() else {
+        let Some((user, last, _)) = page.last() else {
             return Ok(());
         };
         after = Some((*user, last.id));
         let commands = page
             .iter()
-            .map(|(user, permission)| Command::SetPermission {
+            .map(|(user, permission, endpoint)| Command::SetPermission {
                 user: *user,
                 permission: permission.id,
                 site: permission.site.clone(),
                 muted: permission.state == PermissionState::Muted,
+                receipts: permission.receipts,
+                endpoint: *endpoint,
             });
         let outcomes = mailbox.apply(commands.collect()).await;
-        for ((user, permission), outcome) in page.iter().zip(outcomes) {
+        for ((user, permission, _), outcome) in page.iter().zip(outcomes) {
             if let Err(Refusal::Revoked) = outcome {
                 let mut permission = permission.clone();
                 permission.state = PermissionState::Revoked;

@@ -210,6 +210,8 @@ impl Site {
                 permission: permission.id,
                 site: permission.site,
                 muted: state == PermissionState::Muted,
+                receipts: permission.receipts,
+                endpoint: new.endpoint,
             };
             for outcome in mailbox.apply(vec![set]).await {
                 outcome.expect("it is set");
@@ -230,7 +232,8 @@ impl Site {
             trusted_proxies: TrustedProxies::default(),
         };
         let sealing = SealingKey::new([9; 32]);
-        let bridge = Bridge::new(directory, mailbox, sealing, clock, settings);
+        let bells = crate::Bells::default();
+        let bridge = Bridge::new(directory, mailbox, bells, sealing, clock, settings);
         let (router, _) = crate::router(bridge).split_for_parts();
         belfry_edge::layers::finish(router)
     }

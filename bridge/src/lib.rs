@@ -1,6 +1,7 @@
 //! The sites' side: Web Push (RFC 8030) over the mailbox, one post or many in a call. A 201 is answered after the commit and not
 //! before; nothing answered tells who the user is or whether anyone listens.
 
+mod bells;
 mod cells;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
@@ -14,6 +15,7 @@ mod under_way;
 mod unifiedpush;
 mod vapid;
 
+pub use bells::{Bell, Bells};
 pub use limits::PushLimits;
 pub use message::SealingKey;
 
@@ -47,6 +49,7 @@ pub struct Bridge(Arc<Inner>);
 struct Inner {
     directory: Directory,
     mailbox: Arc<EmbeddedMailbox>,
+    bells: Bells,
     sealing: SealingKey,
     clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     rates: limits::Rates,
@@ -58,10 +61,11 @@ struct Inner {
 }
 
 impl Bridge {
-    /// A bridge between this directory and this mailbox.
+    /// A bridge between this directory and this mailbox, whose listener rings these bells.
     pub fn new(
         directory: Directory,
         mailbox: Arc<EmbeddedMailbox>,
+        bells: Bells,
         sealing: SealingKey,
         clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
         settings: Settings,
@@ -73,6 +77,7 @@ impl Bridge {
         Self(Arc::new(Inner {
             directory,
             mailbox,
+            bells,
             sealing,
             clock,
             rates,

@@ -141,6 +141,7 @@ impl Inner {
                 user,
                 envelope,
                 idempotency,
+                receipts: None,
             },
         })
     }

@@ -2,7 +2,6 @@
 
 use crate::headers::Headers;
 use crate::limits::Poster;
-use crate::message::MessageRef;
 use crate::posting::{Created, Item};
 use crate::vapid::{self, NotProven, SiteKey};
 use crate::{Bridge, Inner, unifiedpush};
@@ -16,7 +15,7 @@ use belfry_protocol::push::{BODY_BYTES_MAX, ContentEncoding, Urgency};
 use belfry_protocol::secret::SecretHash;
 use belfry_protocol::time::Timestamp;
 use belfry_store::directory::Endpoint;
-use belfry_store::mailbox::{Command, Mailbox as _, Outcome, Refusal};
+use belfry_store::mailbox::{Command, Mailbox as _, Message, Outcome, Refusal};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -101,8 +100,8 @@ async fn withdraw(
     let now = (bridge.0.clock)();
     let message = message.ok();
     let message = message.and_then(|Path(message)| bridge.0.sealing.open(&message));
-    let message = message.filter(|message| message.expires > now);
-    let Some(MessageRef { user, seq, .. }) = message else {
+    let message = message.filter(|message: &Message| message.expires > now);
+    let Some(Message { user, seq, .. }) = message else {
         return Err(ApiError::not_found(
             "there is no such message, or it has expired",
         ));

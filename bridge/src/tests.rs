@@ -142,21 +142,23 @@ impl Site {
             Arc::new(move || Timestamp::from_millis(reading.load(Ordering::SeqCst)));
         let transient = Arc::new(AtomicUsize::new(0));
         let published = Arc::clone(&transient);
+        let bells = Bells::default();
         let mailbox = EmbeddedMailbox::open(
             &folder.path().join("mailbox"),
             MailboxLimits::default(),
             Arc::clone(&clock),
-            Box::new(move |commits| {
+            bells.before(Box::new(move |commits| {
                 let once = commits
                     .iter()
                     .filter(|commit| matches!(commit, Commit::Transient { .. }));
                 published.fetch_add(once.count(), Ordering::SeqCst);
-            }),
+            })),
         );
         let mailbox = Arc::new(mailbox.unwrap());
         let bridge = Bridge::new(
             directory.clone(),
             Arc::clone(&mailbox),
+            bells,
             SealingKey::new([9; 32]),
             clock,
             Settings {
@@ -217,6 +219,8 @@ impl Site {
             permission: permission.id,
             site: permission.site.clone(),
             muted: false,
+            receipts: permission.receipts,
+            endpoint: new.endpoint,
         })
         .await;
         permission

@@ -158,6 +158,7 @@ impl From<Refusal> for Denial {
             Refusal::UnknownPermission
             | Refusal::Revoked
             | Refusal::IdempotencyMismatch
+            | Refusal::UnknownReceipts
             | Refusal::Unavailable => NOT_NOW,
         }
     }

@@ -118,6 +118,8 @@ impl Hub {
                     holes,
                 }
             }
+            // For whoever waits outside, and no device's.
+            Commit::Told { .. } => return,
             Commit::Stored { user, entry } => Notice::Stored { user, entry },
             Commit::Seen { user, ids } => {
                 self.unowed(user, ids.clone());

@@ -199,6 +199,7 @@ impl From<Refusal> for ApiError {
             Refusal::UnknownPermission | Refusal::UnknownSession => Self::not_found(detail),
             Refusal::Revoked => Self::new(StatusCode::GONE, "revoked", detail),
             Refusal::Blocked => Self::new(StatusCode::FORBIDDEN, "blocked", detail),
+            Refusal::UnknownReceipts => Self::malformed("Link", detail),
             Refusal::IdempotencyMismatch => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "idempotency-mismatch",

@@ -69,6 +69,7 @@ async fn described(folder: &Path, directory: &Directory) -> OpenApi {
     let bridge = Bridge::new(
         directory.clone(),
         Arc::clone(&mailbox),
+        belfry_bridge::Bells::default(),
         key,
         Arc::clone(&clock),
         push,

@@ -10,6 +10,7 @@ pub mod command;
 mod conformance;
 pub mod embedded;
 pub mod entry;
+pub mod outbox;
 mod rows;
 pub mod session;
 mod user;
@@ -22,6 +23,7 @@ pub use command::{
     Accept, Accepted, Command, Commit, CommitListener, Outcome, PrivatePublish, Refusal, WhenFull,
 };
 pub use entry::{Content, Entry, EntryMeta, Seq};
+pub use outbox::{Message, News, OutboxPage, Owner, Receipts, Told};
 pub use session::{SessionRow, SubscribedFilter, SubscriptionOptions, View};
 pub use will::{Departure, LastWord, Will};
 
@@ -47,6 +49,14 @@ pub use will::{Departure, LastWord, Will};
 /// - **Wills.** A will is published once, after the end of its connection whichever way it came, the
 ///   end of the process too; unless it was forgotten ([`Departure::InOrder`], or a connection that went
 ///   on with the session before it was due). It is due to the second, not to the millisecond.
+/// - **Outbox.** Each row is written by the commit of what it tells of, to logs that are open then. What
+///   becomes of a notification whose receipts are asked for and allowed is told once: as delivered when
+///   a first device settles it, as given up when the site takes it back, replaces it or loses the
+///   permission, and at its expiry in every other case, not before: that it was pushed out, or seen
+///   without being settled, is not to be told. A permission has as many of them waiting as it may have
+///   notifications; for one more the oldest is given up, which tells only what the site did. Rows are
+///   kept for [`MailboxLimits::history`] and, of one owner, the newest [`outbox::OUTBOX_ROWS_MAX`]. The
+///   log of a receipt subscription ends that long after its last row.
 /// - **Time.** An entry is live until its `expires` and not at it, whether or not it has been cleared
 ///   away. The engine's clock decides, not the caller.
 /// - **Bounded.** [`MailboxLimits`] hold for each user by themselves: history goes first, then the
@@ -123,6 +133,15 @@ pub trait Mailbox: Send + Sync + 'static {
         permission: belfry_protocol::id::PermissionId,
         key: command::Idempotency,
     ) -> impl Future<Output = Result<Option<Accepted>, Refusal>> + Send;
+
+    /// The first rows of an owner's log after the n-th, in their order, at most `limit`; `None` where
+    /// no log is open. A [`Commit::Told`] says when to look again.
+    fn outbox(
+        &self,
+        owner: Owner,
+        after: u64,
+        limit: usize,
+    ) -> impl Future<Output = Result<Option<OutboxPage>, Refusal>> + Send;
 
     /// The retained messages of a user's private space that have not expired, in no order: at most
     /// [`MailboxLimits::retained_topics`].

@@ -62,6 +62,7 @@ impl Mailbox {
             user,
             envelope,
             idempotency,
+            receipts: None,
         };
         self.command(Command::Accept(Box::new(accept))).await;
     }

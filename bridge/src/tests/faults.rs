@@ -175,6 +175,8 @@ async fn a_muted_permission_is_answered_as_an_allowed_one() {
         permission: muted.id,
         site: allowed.site.clone(),
         muted: true,
+        receipts: false,
+        endpoint: secret(2).hash(),
     };
     site.command(mute).await;
     for (headers, status) in [

@@ -208,6 +208,8 @@ impl Server {
                 permission: permission(),
                 site: "https://news.example".parse().unwrap(),
                 muted: false,
+                receipts: false,
+                endpoint: belfry_protocol::secret::SecretHash::from_bytes([1; 32]),
             })
             .await;
         server
@@ -315,6 +317,7 @@ impl Server {
             user: user(),
             envelope,
             idempotency: None,
+            receipts: None,
         }));
         match self.apply(accept).await {
             Outcome::Accepted(accepted) => accepted.seq,

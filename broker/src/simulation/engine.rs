@@ -7,7 +7,8 @@ use belfry_protocol::id::{NotificationId, PermissionId, UserId};
 use belfry_store::mailbox::command::Idempotency;
 use belfry_store::mailbox::embedded::stepped::SteppedMailbox;
 use belfry_store::mailbox::{
-    Accepted, Command, Entry, HistoryRange, Mailbox, Outcome, Page, Refusal, Retained, Seq, View,
+    Accepted, Command, Entry, HistoryRange, Mailbox, OutboxPage, Outcome, Owner, Page, Refusal,
+    Retained, Seq, View,
 };
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -139,6 +140,15 @@ impl Mailbox for Engine {
     ) -> Result<Option<Accepted>, Refusal> {
         let read = self.mailbox.idempotent(user, permission, key);
         self.read(read).await
+    }
+
+    async fn outbox(
+        &self,
+        owner: Owner,
+        after: u64,
+        limit: usize,
+    ) -> Result<Option<OutboxPage>, Refusal> {
+        self.read(self.mailbox.outbox(owner, after, limit)).await
     }
 
     async fn retained(&self, user: UserId) -> Result<Vec<Retained>, Refusal> {

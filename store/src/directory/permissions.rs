@@ -200,7 +200,8 @@ impl Directory {
         Ok(permissions)
     }
 
-    /// A page of everybody's permissions that are not revoked, after the cursor.
+    /// A page of everybody's permissions that are not revoked, each with the hash of its endpoint's
+    /// secret, after the cursor.
     ///
     /// # Errors
     /// The directory is unavailable.
@@ -208,7 +209,7 @@ impl Directory {
         &self,
         after: Option<(UserId, PermissionId)>,
         limit: u32,
-    ) -> Result<Vec<(UserId, Permission)>, DirectoryError> {
+    ) -> Result<Vec<(UserId, Permission, SecretHash)>, DirectoryError> {
         type Row = (
             Vec<u8>,
             Vec<u8>,
@@ -219,6 +220,7 @@ impl Directory {
             i64,
             i64,
             Option<i64>,
+            Vec<u8>,
         );
         let (user, after) = after.map_or((Vec::new(), Vec::new()), |(user, after)| {
             (user.as_bytes().to_vec(), after.as_bytes().to_vec())
@@ -227,8 +229,8 @@ impl Directory {
             self,
             fetch_all,
             Row,
-            "SELECT user_id, permission_id, site, name, state, receipts, created, accepted, last_used \
-             FROM permissions WHERE (user_id > $1 OR (user_id = $1 AND permission_id > $2)) AND state < 2 \
+            "SELECT user_id, permission_id, site, name, state, receipts, created, accepted, last_used, \
+             endpoint_hash FROM permissions WHERE (user_id > $1 OR (user_id = $1 AND permission_id > $2)) AND state < 2 \
              ORDER BY user_id, permission_id LIMIT $3",
             user,
             after,
@@ -236,11 +238,22 @@ impl Directory {
         )?;
         rows.into_iter()
             .map(
-                |(user, id_, site, name, state, receipts, created, accepted, last_used)| {
+                |(
+                    user,
+                    id_,
+                    site,
+                    name,
+                    state,
+                    receipts,
+                    created,
+                    accepted,
+                    last_used,
+                    endpoint,
+                )| {
                     let row = (
                         id_, site, name, state, receipts, created, accepted, last_used,
                     );
-                    Ok((id(&user)?, permission(row)?))
+                    Ok((id(&user)?, permission(row)?, super::hash(endpoint)?))
                 },
             )
             .collect()
@@ -314,6 +327,22 @@ impl Directory {
         user: UserId,
         permission: PermissionId,
     ) -> Result<(), DirectoryError> {
+        if let Some(endpoint) = self.endpoint_of(user, permission).await? {
+            self.changed();
+            self.endpoints.invalidate(&endpoint).await;
+        }
+        Ok(())
+    }
+
+    /// The hash of the endpoint's secret of one of a user's permissions, revoked or not.
+    ///
+    /// # Errors
+    /// The directory is unavailable.
+    pub async fn endpoint_of(
+        &self,
+        user: UserId,
+        permission: PermissionId,
+    ) -> Result<Option<SecretHash>, DirectoryError> {
         let row = fetch!(
             self,
             fetch_optional,
@@ -322,10 +351,6 @@ impl Directory {
             &user.as_bytes()[..],
             &permission.as_bytes()[..]
         )?;
-        if let Some((endpoint,)) = row {
-            self.changed();
-            self.endpoints.invalidate(&super::hash(endpoint)?).await;
-        }
-        Ok(())
+        row.map(|(endpoint,)| super::hash(endpoint)).transpose()
     }
 }

@@ -343,8 +343,10 @@ async fn permissions(directory: &Directory) {
     directory.create_permission(other, &new).await.unwrap();
     let mut all = Vec::new();
     while let page = directory.all_permissions(all.last().copied(), 1).await
-        && let Some((of, permission)) = page.unwrap().pop()
+        && let Some((of, permission, endpoint)) = page.unwrap().pop()
     {
+        let found = directory.endpoint(endpoint).await.unwrap().unwrap();
+        assert_eq!((found.user, found.permission), (of, permission.id));
         all.push((of, permission.id));
     }
     let expected = [(user(), permission(6).id), (other, permission(5).id)];

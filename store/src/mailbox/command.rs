@@ -1,12 +1,14 @@
 //! What can be asked of a mailbox, and what it answers.
 
 use super::entry::{Entry, Seq};
+use super::outbox::{Owner, Receipts};
 use super::session::{SessionRow, SubscriptionOptions};
 use super::will::{Departure, Will};
 use belfry_protocol::envelope::Envelope;
 use belfry_protocol::id::{DeviceId, NotificationId, PermissionId, UserId};
 use belfry_protocol::presence::Presence;
 use belfry_protocol::push::Urgency;
+use belfry_protocol::secret::SecretHash;
 use belfry_protocol::site::Origin;
 use belfry_protocol::time::Timestamp;
 use belfry_protocol::topic::{Filter, PrivateTopic};
@@ -18,8 +20,8 @@ use std::time::Duration;
 pub enum Command {
     /// Stores a notification, or, where its TTL is zero, only tells the listener of it. Answers
     /// [`Outcome::Accepted`], or refuses: the user or site is blocked, the permission unknown or
-    /// revoked, or the idempotency key used with another body, judged in this order. A refusal is not
-    /// remembered for the key.
+    /// revoked, the idempotency key used with another body, or no such receipt subscription, judged in
+    /// this order. A refusal is not remembered for the key.
     Accept(Box<Accept>),
     /// Stores a QoS 1 message of the private space where a persistent session's filter matches, and
     /// keeps what is to be retained. Answers [`Outcome::Published`], or refuses with
@@ -47,15 +49,21 @@ pub enum Command {
     /// The site takes an entry back. Answers [`Outcome::Done`] whether or not it was still there.
     Withdraw { user: UserId, seq: Seq },
     /// Creates a permission or changes its state. Answers [`Outcome::Done`]; a revoked one stays
-    /// revoked, and is refused as that.
+    /// revoked, and is refused as that. Where receipts are no longer allowed, nothing that was accepted
+    /// before is told as delivered, also if they are allowed again.
     SetPermission {
         user: UserId,
         permission: PermissionId,
         site: Origin,
         muted: bool,
+        /// Whether the site may have receipts.
+        receipts: bool,
+        /// The hash of the endpoint's secret, by which the site is told of a revocation.
+        endpoint: SecretHash,
     },
-    /// Revokes a permission: what is stored of it is gone, filters on exactly it are too, and later
-    /// accepts are refused. Answers [`Outcome::Done`], also for one that was revoked or unknown.
+    /// Revokes a permission: what is stored of it is gone, filters on exactly it are too, later
+    /// accepts are refused, and the outbox tells. Answers [`Outcome::Done`], also for one that was
+    /// revoked or unknown.
     Revoke {
         user: UserId,
         permission: PermissionId,
@@ -122,6 +130,13 @@ pub enum Command {
     /// and no session, in this batch, in later ones and after a restart. Answers [`Outcome::Done`],
     /// also where it was done before.
     EraseUser { user: UserId },
+    /// From now on this owner's log is written, until it is closed. Answers [`Outcome::Done`], also
+    /// where it was open. A log that was closed and not yet forgotten goes on with its numbers, without
+    /// the rows of before.
+    OpenOutbox { owner: Owner },
+    /// The log is gone, and nothing is written to it any more. Answers [`Outcome::Done`], also where
+    /// there was none.
+    CloseOutbox { owner: Owner },
 }
 
 impl Command {
@@ -130,7 +145,7 @@ impl Command {
         match self {
             Self::Accept(accept) => Some(accept.user),
             Self::PublishPrivate(publish) => Some(publish.user),
-            Self::BlockSite { .. } => None,
+            Self::BlockSite { .. } | Self::OpenOutbox { .. } | Self::CloseOutbox { .. } => None,
             Self::Settle { user, .. }
             | Self::Acknowledge { user, .. }
             | Self::Seen { user, .. }
@@ -161,6 +176,9 @@ pub struct Accept {
     pub envelope: Envelope,
     /// The sender's idempotency key, hashed with nothing else, and the digest of the request.
     pub idempotency: Option<Idempotency>,
+    /// Where the sender wants to be told what becomes of it; heeded where the user allowed receipts and
+    /// it is stored.
+    pub receipts: Option<Receipts>,
 }
 
 /// What makes two posts the same one. Kept a day.
@@ -187,6 +205,8 @@ pub struct Accepted {
     pub repeated: bool,
     /// How many notifications that were still owed went to make room for it.
     pub pushed_out: u32,
+    /// In whose log it is told what becomes of it; `None` where it is not told.
+    pub receipts: Option<Owner>,
 }
 
 /// A QoS 1 message of the private space.
@@ -240,6 +260,9 @@ pub enum Refusal {
     /// The idempotency key was used with another body.
     #[error("the idempotency key was used with another body")]
     IdempotencyMismatch,
+    /// The receipt subscription that the notification names is not there, or has ended.
+    #[error("there is no such receipt subscription")]
+    UnknownReceipts,
     /// The private space is full (5.0: PUBACK 0x97).
     #[error("the private space is full")]
     PrivateSpaceFull,
@@ -313,6 +336,8 @@ pub enum Commit {
         user: UserId,
         permission: PermissionId,
     },
+    /// This owner's log has a new row, or is closed.
+    Told { owner: Owner },
 }
 
 /// Told of each commit on the writer's thread, after the sync; it must not block.

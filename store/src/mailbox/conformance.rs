@@ -140,6 +140,8 @@ impl<E: Engine> Trial<E> {
             permission: permission(number),
             site: "https://example.com".parse().unwrap(),
             muted: false,
+            receipts: false,
+            endpoint: belfry_protocol::secret::SecretHash::from_bytes([1; 32]),
         })
         .await
     }
@@ -211,6 +213,7 @@ impl<E: Engine> Trial<E> {
                 body: Bytes::from(vec![7; body]),
             },
             idempotency: None,
+            receipts: None,
         }
     }
 

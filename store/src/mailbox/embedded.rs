@@ -7,6 +7,7 @@ mod batch;
 mod cache;
 mod disk;
 mod due;
+mod outboxes;
 #[cfg(feature = "simulation")]
 pub mod stepped;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod writer;
 
 use super::command::{Accepted, Command, CommitListener, Idempotency, Outcome, Refusal};
 use super::entry::{Entry, Seq};
+use super::outbox::{OutboxPage, Owner};
 use super::session::View;
 use super::{HistoryRange, Mailbox, MailboxLimits, Page, Retained};
 use belfry_protocol::id::{NotificationId, PermissionId, UserId};
@@ -219,6 +221,16 @@ impl Mailbox for EmbeddedMailbox {
             Some(row) if row.digest == key.digest => Ok(Some(row.answer())),
             Some(_) => Err(Refusal::IdempotencyMismatch),
         }
+    }
+
+    async fn outbox(
+        &self,
+        owner: Owner,
+        after: u64,
+        limit: usize,
+    ) -> Result<Option<OutboxPage>, Refusal> {
+        self.read(move |shared| shared.outbox(owner, after, limit))
+            .await
     }
 
     async fn retained(&self, user: UserId) -> Result<Vec<Retained>, Refusal> {

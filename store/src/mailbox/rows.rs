@@ -1,20 +1,25 @@
 //! How the embedded engine writes a mailbox down: keys that lead with the user, values in postcard.
 
+mod outbox;
+
 use super::entry::{Content, EntryMeta, Seq};
+use super::outbox::Owner;
 use super::session::{SessionRow, SubscribedFilter, SubscriptionOptions};
-use super::user::{Meta, PermissionRow};
+use super::user::{Given, Meta, PermissionRow};
 use super::will::{LastWord, Will};
 use belfry_protocol::id::{DeviceId, NotificationId, PermissionId, UserId};
 use belfry_protocol::presence::Presence;
 use belfry_protocol::push::Urgency;
+use belfry_protocol::secret::SecretHash;
 use belfry_protocol::time::Timestamp;
 use belfry_protocol::topic::{Filter, PrivateTopic};
 use bytes::Bytes;
+pub(super) use outbox::*;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// The version of everything in this file; a store of another one is refused at the start.
-pub(super) const FORMAT: u32 = 5;
+pub(super) const FORMAT: u32 = 6;
 
 /// A row that was written by something else, or damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -94,6 +99,7 @@ pub(super) struct IdempotencyRow {
     pub(super) sent: u64,
     pub(super) expires: u64,
     pub(super) until: u64,
+    pub(super) receipts: Option<[u8; 16]>,
 }
 
 /// `user ‖ permission ‖ key`.
@@ -263,22 +269,44 @@ fn urgency_of(number: u8) -> Result<Urgency, Unreadable> {
     .ok_or(Unreadable)
 }
 
+#[derive(Serialize, Deserialize)]
+enum PermissionOnDisk {
+    Given {
+        muted: bool,
+        receipts: bool,
+        site: [u8; 16],
+        endpoint: [u8; 32],
+    },
+    Revoked,
+}
+
 pub(super) fn encode_permission(row: &PermissionRow) -> Vec<u8> {
-    let state = match row {
-        PermissionRow::Allowed => 0,
-        PermissionRow::Muted => 1,
-        PermissionRow::Revoked => 2,
-    };
-    vec![state]
+    encode(&match row {
+        PermissionRow::Given(given) => PermissionOnDisk::Given {
+            muted: given.muted,
+            receipts: given.receipts,
+            site: *given.site.as_bytes(),
+            endpoint: *given.endpoint.as_bytes(),
+        },
+        PermissionRow::Revoked => PermissionOnDisk::Revoked,
+    })
 }
 
 pub(super) fn decode_permission(bytes: &[u8]) -> Result<PermissionRow, Unreadable> {
-    match bytes {
-        [0] => Ok(PermissionRow::Allowed),
-        [1] => Ok(PermissionRow::Muted),
-        [2] => Ok(PermissionRow::Revoked),
-        _ => Err(Unreadable),
-    }
+    Ok(match decode(bytes)? {
+        PermissionOnDisk::Given {
+            muted,
+            receipts,
+            site,
+            endpoint,
+        } => PermissionRow::Given(Given {
+            muted,
+            receipts,
+            site: Owner::from_bytes(site),
+            endpoint: SecretHash::from_bytes(endpoint),
+        }),
+        PermissionOnDisk::Revoked => PermissionRow::Revoked,
+    })
 }
 
 #[derive(Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 
 mod accept;
 mod private;
+pub(super) mod receipts;
 mod sessions;
 mod settle;
 mod space;
@@ -12,12 +13,15 @@ mod wills;
 use super::MailboxLimits;
 use super::command::{Command, Commit, Outcome, PrivatePublish, Refusal};
 use super::entry::{Content, Entry, EntryMeta, Seq};
+use super::outbox::{News, Owner};
 use super::rows::IdempotencyRow;
 use super::session::SessionRow;
 use super::will::Will;
 use belfry_protocol::id::{DeviceId, NotificationId, PermissionId, UserId};
+use belfry_protocol::secret::SecretHash;
 use belfry_protocol::time::Timestamp;
 use belfry_protocol::topic::{Filter, PrivateTopic};
+use receipts::AwaitedAll;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
@@ -28,10 +32,19 @@ pub(super) const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(86_400);
 /// A permission as the mailbox knows it, so that no insert has to ask the directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PermissionRow {
-    Allowed,
-    Muted,
+    Given(Given),
     /// Stays for ever: nothing is accepted under it again.
     Revoked,
+}
+
+/// A permission in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Given {
+    pub(super) muted: bool,
+    pub(super) receipts: bool,
+    /// The site's log in the outbox.
+    pub(super) site: Owner,
+    pub(super) endpoint: SecretHash,
 }
 
 /// An entry with what only the mailbox needs.
@@ -90,6 +103,10 @@ pub(super) struct Changes {
     pub(super) permissions: BTreeSet<PermissionId>,
     pub(super) retained: BTreeMap<PrivateTopic, RetainedWrite>,
     pub(super) idempotency: HashMap<IdempotencyKey, IdempotencyRow>,
+    /// Notifications whose outcome came to be awaited, or no longer is.
+    pub(super) awaited: BTreeSet<Seq>,
+    /// For the outbox, where its owner's log is open.
+    pub(super) told: Vec<(Owner, News)>,
     pub(super) commits: Vec<Commit>,
     pub(super) erased: bool,
     /// Notifications that were still owed and went for want of room.
@@ -107,6 +124,16 @@ pub(super) struct Context<'a> {
     pub(super) site_blocked: bool,
     /// What is on disk for the command's idempotency key.
     pub(super) remembered: Option<IdempotencyRow>,
+    pub(super) outbox: Outbox,
+}
+
+/// What an accept has to know of the outbox.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Outbox {
+    /// Whether the log of its site is open.
+    pub(super) site: bool,
+    /// Whether the receipt subscription that it names is there.
+    pub(super) named: bool,
 }
 
 #[derive(Debug, Default)]
@@ -126,6 +153,8 @@ pub(super) struct UserState {
     /// Of sessions that there are. Beside their rows, which are written with each acknowledgement.
     pub(super) wills: BTreeMap<DeviceId, Will>,
     pub(super) permissions: HashMap<PermissionId, PermissionRow>,
+    /// Notifications whose outcome somebody outside is to be told.
+    pub(super) awaited: AwaitedAll,
     /// Bytes and expiry of the retained messages.
     pub(super) retained: BTreeMap<PrivateTopic, (usize, Timestamp)>,
     pub(super) changes: Changes,
@@ -168,13 +197,26 @@ impl UserState {
         match command {
             Command::Accept(accept) => self.accept(user, &accept, context),
             Command::PublishPrivate(publish) => self.publish_private(user, &publish, context),
-            Command::Settle { device, seqs, .. } => self.settle(device, &seqs, now),
+            Command::Settle { device, seqs, .. } => self.settle(user, device, &seqs, now),
             Command::Acknowledge { device, ids, .. } => self.acknowledge(user, device, &ids, now),
             Command::Seen { ids, .. } => Ok(self.seen(user, &ids, now)),
             Command::Withdraw { seq, .. } => Ok(self.withdraw(user, seq)),
             Command::SetPermission {
-                permission, muted, ..
-            } => self.set_permission(permission, muted),
+                permission,
+                site,
+                muted,
+                receipts,
+                endpoint,
+                ..
+            } => {
+                let given = Given {
+                    muted,
+                    receipts,
+                    site: Owner::site(&site),
+                    endpoint,
+                };
+                self.set_permission(permission, given)
+            }
             Command::Revoke { permission, .. } => Ok(self.revoke(user, permission)),
             Command::BlockUser { blocked, .. } => {
                 self.changes.head |= self.blocked != blocked;
@@ -226,11 +268,13 @@ impl UserState {
                 Ok(Outcome::Done)
             }
             Command::EraseUser { .. } => {
-                self.erase();
+                self.erase(user);
                 Ok(Outcome::Done)
             }
-            // Of no user: the engine keeps the blocked sites.
-            Command::BlockSite { .. } => Ok(Outcome::Done),
+            // Of no user: the engine keeps the blocked sites and the logs of the outbox.
+            Command::BlockSite { .. }
+            | Command::OpenOutbox { .. }
+            | Command::CloseOutbox { .. } => Ok(Outcome::Done),
         }
     }
 
@@ -252,6 +296,8 @@ impl UserState {
             | Command::Withdraw { .. }
             | Command::Revoke { .. }
             | Command::BlockSite { .. }
+            | Command::OpenOutbox { .. }
+            | Command::CloseOutbox { .. }
             | Command::BlockUser { .. }
             | Command::CloseSession { .. }
             | Command::RemoveDevice { .. }
@@ -259,8 +305,12 @@ impl UserState {
         }
     }
 
-    /// Forgets everything, for ever.
-    fn erase(&mut self) {
+    /// Forgets everything, for ever; who is told of a revocation is told.
+    fn erase(&mut self, user: UserId) {
+        for (permission, row) in std::mem::take(&mut self.permissions) {
+            self.tell_revoked(user, permission, Some(row));
+        }
+        let told = std::mem::take(&mut self.changes.told);
         let mut depth = self.changes.depth;
         let owed = self.metas.values().filter(|meta| meta.done.is_none());
         owed.for_each(|meta| depth.take(meta));
@@ -270,33 +320,35 @@ impl UserState {
         };
         self.changes.erased = true;
         self.changes.depth = depth;
+        self.changes.told = told;
     }
 
     fn set_permission(
         &mut self,
         permission: PermissionId,
-        muted: bool,
+        given: Given,
     ) -> Result<Outcome, Refusal> {
-        if self.permissions.get(&permission) == Some(&PermissionRow::Revoked) {
+        let before = self.permissions.get(&permission).copied();
+        if before == Some(PermissionRow::Revoked) {
             return Err(Refusal::Revoked);
         }
-        let row = if muted {
-            PermissionRow::Muted
-        } else {
-            PermissionRow::Allowed
-        };
-        if self.permissions.insert(permission, row) != Some(row) {
+        let row = PermissionRow::Given(given);
+        if before != Some(row) {
+            self.permissions.insert(permission, row);
             self.changes.permissions.insert(permission);
+        }
+        if !given.receipts {
+            self.silence(permission);
         }
         Ok(Outcome::Done)
     }
 
     fn revoke(&mut self, user: UserId, permission: PermissionId) -> Outcome {
-        if self.permissions.insert(permission, PermissionRow::Revoked)
-            == Some(PermissionRow::Revoked)
-        {
+        let before = self.permissions.insert(permission, PermissionRow::Revoked);
+        if before == Some(PermissionRow::Revoked) {
             return Outcome::Done;
         }
+        self.tell_revoked(user, permission, before);
         self.changes.permissions.insert(permission);
         let theirs = self
             .metas

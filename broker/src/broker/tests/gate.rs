@@ -4,7 +4,8 @@ use belfry_protocol::id::{NotificationId, PermissionId, UserId};
 use belfry_store::mailbox::command::Idempotency;
 use belfry_store::mailbox::embedded::EmbeddedMailbox;
 use belfry_store::mailbox::{
-    Accepted, Command, Entry, HistoryRange, Mailbox, Outcome, Page, Refusal, Retained, Seq, View,
+    Accepted, Command, Entry, HistoryRange, Mailbox, OutboxPage, Outcome, Owner, Page, Refusal,
+    Retained, Seq, View,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -98,6 +99,15 @@ impl Mailbox for Gate {
         key: Idempotency,
     ) -> Result<Option<Accepted>, Refusal> {
         self.open()?.idempotent(user, permission, key).await
+    }
+
+    async fn outbox(
+        &self,
+        owner: Owner,
+        after: u64,
+        limit: usize,
+    ) -> Result<Option<OutboxPage>, Refusal> {
+        self.open()?.outbox(owner, after, limit).await
     }
 
     async fn retained(&self, user: UserId) -> Result<Vec<Retained>, Refusal> {

@@ -36,6 +36,8 @@ impl World {
             permission,
             site: "https://news.example".parse().unwrap(),
             muted,
+            receipts: false,
+            endpoint: belfry_protocol::secret::SecretHash::from_bytes([1; 32]),
         }]);
     }
 
@@ -94,6 +96,7 @@ impl World {
             user: USER,
             envelope,
             idempotency: None,
+            receipts: None,
         }))]);
     }
 

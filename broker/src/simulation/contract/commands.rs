@@ -145,9 +145,10 @@ impl Contract {
             }
             Command::SetPresence { device, .. } => self.changed(*device, answer).map(|_| ()),
             Command::ReceiveQos2 { .. } | Command::ReleaseQos2 { .. } => Ok(()),
-            Command::BlockSite { .. } | Command::EraseUser { .. } => {
-                Err(format!("not simulated: {command:?}"))
-            }
+            Command::BlockSite { .. }
+            | Command::EraseUser { .. }
+            | Command::OpenOutbox { .. }
+            | Command::CloseOutbox { .. } => Err(format!("not simulated: {command:?}")),
         }
     }
 

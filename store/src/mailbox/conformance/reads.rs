@@ -123,6 +123,8 @@ pub(in crate::mailbox) async fn a_muted_permission_is_kept_and_never_urgent<E: E
         permission: permission(1),
         site: "https://example.com".parse().unwrap(),
         muted,
+        receipts: false,
+        endpoint: belfry_protocol::secret::SecretHash::from_bytes([1; 32]),
     };
     for muted in [true, false] {
         trial.ask(mute(muted)).await.unwrap();

@@ -288,6 +288,8 @@ pub(in crate::mailbox) async fn nothing_of_an_erased_user_comes_back<E: Engine>(
             permission: permission(9),
             site: "https://example.com".parse().unwrap(),
             muted: false,
+            receipts: false,
+            endpoint: belfry_protocol::secret::SecretHash::from_bytes([1; 32]),
         },
         Command::OpenSession {
             user: USER,
@@ -405,6 +407,8 @@ pub(in crate::mailbox) async fn what_may_not_wait_is_judged_but_never_stored<E: 
         permission: permission(1),
         site: "https://example.com".parse().unwrap(),
         muted: true,
+        receipts: false,
+        endpoint: belfry_protocol::secret::SecretHash::from_bytes([1; 32]),
     };
     trial.ask(mute).await.unwrap();
     assert!(trial.send(later.clone()).await.is_ok());

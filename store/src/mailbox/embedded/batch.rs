@@ -48,6 +48,13 @@ pub(super) fn put(
             batch.insert(&disk.permissions, key, rows::encode_permission(row));
         }
     }
+    for seq in &changes.awaited {
+        let key = rows::seq_key(user, *seq);
+        match state.awaited.get(*seq) {
+            Some(awaited) => batch.insert(&disk.awaited, key, rows::encode_awaited(awaited)),
+            None => batch.remove(&disk.awaited, key),
+        }
+    }
     put_retained(batch, disk, user, changes);
     for ((permission, key), row) in &changes.idempotency {
         let key = rows::idempotency_key(user, *permission, key);
@@ -96,6 +103,7 @@ fn erase(batch: &mut OwnedWriteBatch, disk: &Disk, user: UserId) -> Result<(), R
         &disk.sessions,
         &disk.wills,
         &disk.permissions,
+        &disk.awaited,
         &disk.retained,
         &disk.idempotency,
     ];

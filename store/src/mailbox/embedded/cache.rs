@@ -24,7 +24,7 @@ const META_BYTES: usize = 200;
 fn weight(state: &UserState) -> usize {
     let wills = state.wills.values();
     let bytes: usize = wills.map(|will| will.last_word.weight()).sum();
-    state.metas.len() + bytes / META_BYTES
+    state.metas.len() + state.awaited.len() + bytes / META_BYTES
 }
 
 /// States by user; the least recently used go first.

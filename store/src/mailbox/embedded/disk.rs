@@ -2,12 +2,13 @@
 
 use super::{OpenError, torn};
 use crate::mailbox::entry::{Content, Entry, Seq};
+use crate::mailbox::outbox::Owner;
 use crate::mailbox::rows::{
-    self, BodyRow, FORMAT, HeadRow, IdempotencyRow, RetainedRow, Unreadable,
+    self, BodyRow, FORMAT, HeadRow, IdempotencyRow, LogRow, RetainedRow, Unreadable,
 };
 use crate::mailbox::session::View;
 use crate::mailbox::user::{Depth, Meta, UserState};
-use crate::mailbox::{HistoryRange, PAGE_BYTES_MAX, Page, Retained};
+use crate::mailbox::{HistoryRange, OutboxPage, PAGE_BYTES_MAX, Page, Retained};
 use belfry_protocol::id::{NotificationId, PermissionId, UserId};
 use belfry_protocol::time::Timestamp;
 use belfry_protocol::topic::PrivateTopic;
@@ -60,6 +61,14 @@ pub(super) struct Disk {
     /// The keys of [`Self::idempotency`] by when they are over.
     pub(super) idempotency_ends: Keyspace,
     pub(super) blocked_sites: Keyspace,
+    /// Notifications whose outcome is to be told.
+    pub(super) awaited: Keyspace,
+    /// What was told, by owner.
+    pub(super) outbox: Keyspace,
+    /// Whose logs there are.
+    pub(super) outbox_logs: Keyspace,
+    /// Rows and logs of the outbox by when they are over.
+    pub(super) outbox_dues: Keyspace,
     /// Users who are gone for ever.
     pub(super) erased: Keyspace,
 }
@@ -96,6 +105,10 @@ impl Disk {
             dues: keyspace("dues")?,
             idempotency_ends: keyspace("idempotency_ends")?,
             blocked_sites: keyspace("blocked_sites")?,
+            awaited: keyspace("awaited")?,
+            outbox: keyspace("outbox")?,
+            outbox_logs: keyspace("outbox_logs")?,
+            outbox_dues: keyspace("outbox_dues")?,
             erased: keyspace("erased")?,
             database: database.clone(),
         };
@@ -182,6 +195,12 @@ impl Disk {
             state
                 .permissions
                 .insert(rows::permission_of(&key)?, rows::decode_permission(&value)?);
+        }
+        for row in snapshot.prefix(&self.awaited, user.as_bytes()) {
+            let (key, value) = row.into_inner()?;
+            state
+                .awaited
+                .insert(rows::seq_of(&key)?, rows::decode_awaited(&value)?);
         }
         for row in snapshot.prefix(&self.retained, user.as_bytes()) {
             let (key, value) = row.into_inner()?;
@@ -417,6 +436,35 @@ impl Shared {
             .idempotency
             .get(rows::idempotency_key(user, permission, key))?;
         Ok(row.map(|row| rows::decode(&row)).transpose()?)
+    }
+
+    pub(super) fn outbox(
+        &self,
+        owner: Owner,
+        after: u64,
+        limit: usize,
+    ) -> Result<Option<OutboxPage>, ReadError> {
+        let disk = self.disk()?;
+        let snapshot = disk.database.snapshot();
+        let Some(log) = snapshot.get(&disk.outbox_logs, owner.as_bytes())? else {
+            return Ok(None);
+        };
+        let log: LogRow = rows::decode(&log)?;
+        if log.closed {
+            return Ok(None);
+        }
+        let mut page = OutboxPage {
+            newest: log.next.saturating_sub(1),
+            rows: Vec::new(),
+        };
+        let from = after.saturating_add(1).max(log.oldest);
+        let range = rows::told_key(owner, from)..=rows::told_key(owner, u64::MAX);
+        for row in snapshot.range(&disk.outbox, range).take(limit) {
+            let (key, value) = row.into_inner()?;
+            let (_, n) = rows::told_of(&key)?;
+            page.rows.push(rows::decode_told(n, &value)?);
+        }
+        Ok(Some(page))
     }
 
     pub(super) fn retained(

@@ -1,7 +1,8 @@
-//! What is to go: whose mailbox has something of it, and which idempotency keys are over. Both are
-//! found by rows in the order of time, so that however much there is, only what goes is looked at.
+//! What is to go: whose mailbox has something of it, which idempotency keys are over, and what of the
+//! outbox. All are found by rows in the order of time, so that however much there is, only what goes is looked at.
 
 use super::disk::{Disk, ReadError};
+use super::outboxes::{Gone, Over};
 use crate::mailbox::rows::{self, IdempotencyRow};
 use belfry_protocol::id::UserId;
 use belfry_protocol::time::Timestamp;
@@ -40,4 +41,27 @@ pub(super) fn idempotency_over(
         ))
     })
     .collect()
+}
+
+/// Up to `limit` rows of the outbox, and logs, whose time is over.
+pub(super) fn outbox_over(
+    disk: &Disk,
+    within: Range<Timestamp>,
+    limit: usize,
+) -> Result<Vec<Over>, ReadError> {
+    let bound = |at: Timestamp| at.as_millis().to_be_bytes();
+    let dues = disk
+        .outbox_dues
+        .range(bound(within.start)..bound(within.end));
+    dues.take(limit)
+        .map(|due| {
+            let due = due.key()?.to_vec();
+            let (_, owner, n) = rows::outbox_due_of(&due)?;
+            let gone = match n {
+                0 => Gone::Log(owner.as_bytes().to_vec()),
+                n => Gone::Row(rows::told_key(owner, n)),
+            };
+            Ok(Over { due, gone })
+        })
+        .collect()
 }

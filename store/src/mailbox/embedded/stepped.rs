@@ -6,6 +6,7 @@
 
 use super::super::command::{Accepted, Command, CommitListener, Idempotency, Outcome, Refusal};
 use super::super::entry::{Entry, Seq};
+use super::super::outbox::{OutboxPage, Owner};
 use super::super::session::View;
 use super::super::{HistoryRange, Mailbox, MailboxLimits, Page, Retained};
 use super::disk::{ReadError, Shared};
@@ -214,6 +215,16 @@ impl Mailbox for SteppedMailbox {
             Some(row) if row.digest == key.digest => Ok(Some(row.answer())),
             Some(_) => Err(Refusal::IdempotencyMismatch),
         }
+    }
+
+    async fn outbox(
+        &self,
+        owner: Owner,
+        after: u64,
+        limit: usize,
+    ) -> Result<Option<OutboxPage>, Refusal> {
+        let page = self.shared.outbox(owner, after, limit);
+        page.map_err(unavailable)
     }
 
     async fn retained(&self, user: UserId) -> Result<Vec<Retained>, Refusal> {

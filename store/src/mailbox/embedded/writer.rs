@@ -4,12 +4,14 @@
 use super::batch::put;
 use super::cache::Cache;
 use super::disk::{BATCHES_KEY, DEPTH_KEY, Disk, ReadError, Shared};
-use super::due::{due_users, idempotency_over};
+use super::due::{due_users, idempotency_over, outbox_over};
+use super::outboxes::{self, Outboxes};
 use super::{Clock, OpenError};
 use crate::mailbox::MailboxLimits;
 use crate::mailbox::command::{Command, Commit, CommitListener, Outcome, Refusal};
+use crate::mailbox::outbox::{Owner, Receipts};
 use crate::mailbox::rows::{self, IdempotencyRow};
-use crate::mailbox::user::{Context, Depth};
+use crate::mailbox::user::{Context, Depth, Outbox};
 use belfry_protocol::id::{DeviceId, UserId};
 use belfry_protocol::site::Origin;
 use belfry_protocol::time::Timestamp;
@@ -31,6 +33,7 @@ const PRUNE_AGAIN: Duration = Duration::from_millis(50);
 pub(super) struct Slice {
     users: usize,
     idempotency_keys: usize,
+    outbox_rows: usize,
     /// No user is begun after this long.
     time: Duration,
 }
@@ -39,12 +42,14 @@ impl Slice {
     pub(super) const ALL: Self = Self {
         users: usize::MAX,
         idempotency_keys: usize::MAX,
+        outbox_rows: usize::MAX,
         time: Duration::MAX,
     };
     /// So that removing never holds up a post for long.
     const SHORT: Self = Self {
         users: 256,
         idempotency_keys: 1_024,
+        outbox_rows: 1_024,
         time: Duration::from_millis(5),
     };
 }
@@ -55,12 +60,14 @@ impl Slice {
 struct Since {
     due: Timestamp,
     idempotency: Timestamp,
+    outbox: Timestamp,
 }
 
 impl Since {
     const EVER: Self = Self {
         due: Timestamp::from_millis(0),
         idempotency: Timestamp::from_millis(0),
+        outbox: Timestamp::from_millis(0),
     };
 }
 
@@ -98,6 +105,11 @@ pub(super) struct Writer {
     site_changes: Vec<(Origin, bool)>,
     /// Idempotency keys to forget with the next batch, as [`idempotency_over`] gives them.
     forgotten: Vec<(Vec<u8>, bool)>,
+    /// What is over of the outbox, to forget with the next batch.
+    told_over: Vec<outboxes::Over>,
+    outboxes: Outboxes,
+    /// Whether a state of this batch has changed and the outbox has not.
+    spoilt: bool,
     batches: u64,
     /// How much is owed in all mailboxes.
     depth: Depth,
@@ -137,6 +149,9 @@ impl Writer {
             blocked_sites: HashSet::new(),
             site_changes: Vec::new(),
             forgotten: Vec::new(),
+            told_over: Vec::new(),
+            outboxes: Outboxes::default(),
+            spoilt: false,
             batches: 0,
             depth: Depth::default(),
             started,
@@ -251,11 +266,25 @@ impl Writer {
                 }
                 return Ok(Outcome::Done);
             }
+            Command::OpenOutbox { owner } => {
+                let disk = self.disk()?;
+                let opened = self.outboxes.open(&disk, *owner);
+                opened.map_err(|error| unavailable(&error))?;
+                return Ok(Outcome::Done);
+            }
+            Command::CloseOutbox { owner } => {
+                let disk = self.disk()?;
+                let end = now.plus(self.limits.history);
+                let closed = self.outboxes.close(&disk, *owner, end);
+                closed.map_err(|error| unavailable(&error))?;
+                return Ok(Outcome::Done);
+            }
             command => command.user().ok_or(Refusal::Unavailable)?,
         };
         let site_blocked = matches!(&command, Command::Accept(accept) if self.blocked_sites.contains(&accept.envelope.site));
         self.load(user)?;
         let remembered = self.remembered(&command)?;
+        let outbox = self.outbox_of(&command)?;
         let connection = match &command {
             Command::OpenSession { device, .. } => Some((*device, Change::Begun)),
             Command::CloseSession { device, .. } => Some((*device, Change::Ended(now))),
@@ -267,10 +296,18 @@ impl Writer {
             limits: &self.limits,
             site_blocked,
             remembered,
+            outbox,
         };
         let state = self.users.get_mut(user).ok_or(Refusal::Unavailable)?;
         touched.push(user);
         let outcome = state.apply(user, command, &context)?;
+        if let Outcome::Accepted(accepted) = &outcome
+            && let Some(owner) = accepted.receipts
+            && !accepted.repeated
+        {
+            self.keep_log(|outboxes, disk| outboxes.await_outcome(disk, owner));
+        }
+        self.tell(user, now);
         if let Some((device, change)) = connection {
             self.connection_changes.push(((user, device), change));
         }
@@ -289,6 +326,46 @@ impl Writer {
             self.shared
                 .idempotency(accept.user, accept.envelope.permission, &idempotency.key);
         row.map_err(|error| unavailable(&error))
+    }
+
+    /// What the outbox says to the command.
+    fn outbox_of(&mut self, command: &Command) -> Result<Outbox, Refusal> {
+        let Command::Accept(accept) = command else {
+            return Ok(Outbox::default());
+        };
+        let named = match accept.receipts {
+            Some(Receipts::Named(owner)) => {
+                let disk = self.disk()?;
+                let open = self.outboxes.is_open(&disk, owner);
+                open.map_err(|error| unavailable(&error))?
+            }
+            Some(Receipts::New(_)) | None => false,
+        };
+        let site = self.outboxes.has_site(Owner::site(&accept.envelope.site));
+        Ok(Outbox { site, named })
+    }
+
+    /// Puts what a user's state has told into the logs that are open.
+    fn tell(&mut self, user: UserId, now: Timestamp) {
+        let state = self.users.get_mut(user);
+        let told = state.map(|state| std::mem::take(&mut state.changes.told));
+        let kept = self.limits.history;
+        for (owner, news) in told.unwrap_or_default() {
+            self.keep_log(|outboxes, disk| outboxes.tell(disk, owner, news, now, kept));
+        }
+    }
+
+    /// Changes the outbox together with a state that has changed already: where that cannot be, nothing
+    /// of the batch counts.
+    fn keep_log(&mut self, change: impl FnOnce(&mut Outboxes, &Disk) -> Result<(), ReadError>) {
+        let changed = match &self.disk {
+            Some(disk) => change(&mut self.outboxes, disk),
+            None => Err(ReadError::Closed),
+        };
+        if let Err(error) = changed {
+            tracing::error!(%error, "cannot read the outbox");
+            self.spoilt = true;
+        }
     }
 
     fn load(&mut self, user: UserId) -> Result<(), Refusal> {
@@ -328,6 +405,7 @@ impl Writer {
             self.blocked_sites
                 .insert(site.parse().map_err(|_| OpenError::Unreadable)?);
         }
+        self.outboxes = Outboxes::take_up(&disk).map_err(|_| OpenError::Unreadable)?;
         self.disk = Some(disk);
         Ok(())
     }
@@ -337,6 +415,9 @@ impl Writer {
         #[cfg(feature = "simulation")]
         if std::mem::take(&mut self.fails) {
             return Err(self.fail());
+        }
+        if self.spoilt {
+            return Err(self.give_up());
         }
         let disk = self.disk().map_err(|_| self.give_up())?;
         let mut batch = disk.database.batch().durability(Some(PersistMode::SyncAll));
@@ -374,6 +455,12 @@ impl Writer {
                 batch.remove(&disk.idempotency, key.to_vec());
             }
             batch.remove(&disk.idempotency_ends, end);
+        }
+        Outboxes::forget(&mut batch, &disk, std::mem::take(&mut self.told_over));
+        let kept = self.limits.history;
+        match self.outboxes.put(&mut batch, &disk, kept) {
+            Ok(told) => commits.extend(told),
+            Err(_) => return Err(self.give_up()),
         }
         if batch.is_empty() {
             self.note_connections(&erased);
@@ -422,6 +509,9 @@ impl Writer {
         self.users.clear();
         self.site_changes.clear();
         self.forgotten.clear();
+        self.told_over.clear();
+        self.outboxes = Outboxes::default();
+        self.spoilt = false;
         self.over_since = Since::EVER;
         for (connection, change) in std::mem::take(&mut self.connection_changes) {
             // Who came was told that it could not be; who left has left, written or not.
@@ -465,14 +555,16 @@ impl Writer {
         let began = Instant::now();
         let now = (self.clock)();
         let Ok(disk) = self.disk() else { return false };
-        let (due, forgotten) = match self.over(&disk, now, &slice) {
+        let (due, forgotten, told_over) = match self.over(&disk, now, &slice) {
             Ok(over) => over,
             Err(error) => {
                 tracing::error!(%error, "cannot look for what is over");
                 return false;
             }
         };
-        let full = due.len() == slice.users || forgotten.len() == slice.idempotency_keys;
+        let full = due.len() == slice.users
+            || forgotten.len() == slice.idempotency_keys
+            || told_over.len() == slice.outbox_rows;
         let mut since = self.over_since;
         if let Some((end, _)) = forgotten.last()
             && let Ok(until) = rows::until_of(end)
@@ -480,6 +572,12 @@ impl Writer {
             since.idempotency = until;
         }
         self.forgotten = forgotten;
+        if let Some(last) = told_over.last()
+            && let Ok((at, ..)) = rows::outbox_due_of(&last.due)
+        {
+            since.outbox = at;
+        }
+        self.told_over = told_over;
         let mut pruned = Vec::new();
         let in_time = || began.elapsed() < slice.time;
         let users: Vec<UserId> = due.iter().map(|(_, user)| *user).collect();
@@ -491,7 +589,7 @@ impl Writer {
         let with_wills = self.with_wills[rest..].to_vec();
         let looked_at = self.prune_users(&with_wills, now, in_time, &mut pruned);
         let more = full || rest > 0 || done < users.len() || looked_at < with_wills.len();
-        if pruned.is_empty() && self.forgotten.is_empty() {
+        if pruned.is_empty() && self.forgotten.is_empty() && self.told_over.is_empty() {
             return more;
         }
         self.over_since = since;
@@ -506,13 +604,18 @@ impl Writer {
         more
     }
 
-    /// Users with something due, and idempotency keys that are over.
+    /// Users with something due, and idempotency keys and rows of the outbox that are over.
     fn over(&self, disk: &Disk, now: Timestamp, slice: &Slice) -> Result<Over, ReadError> {
         let until = now.plus(Duration::from_millis(1));
-        let Since { due, idempotency } = self.over_since;
+        let Since {
+            due,
+            idempotency,
+            outbox,
+        } = self.over_since;
         Ok((
             due_users(disk, due..until, slice.users)?,
             idempotency_over(disk, idempotency..until, slice.idempotency_keys)?,
+            outbox_over(disk, outbox..until, slice.outbox_rows)?,
         ))
     }
 
@@ -537,18 +640,24 @@ impl Writer {
                 limits: &self.limits,
                 site_blocked: false,
                 remembered: None,
+                outbox: Outbox::default(),
             };
             if let Some(state) = self.users.get_mut(*user) {
                 state.prune(*user, &context);
                 pruned.push(*user);
             }
+            self.tell(*user, now);
         }
         users.len()
     }
 }
 
-/// What [`due_users`] and [`idempotency_over`] find.
-type Over = (Vec<(Timestamp, UserId)>, Vec<(Vec<u8>, bool)>);
+/// What [`due_users`], [`idempotency_over`] and [`outbox_over`] find.
+type Over = (
+    Vec<(Timestamp, UserId)>,
+    Vec<(Vec<u8>, bool)>,
+    Vec<outboxes::Over>,
+);
 
 struct Failed;
 

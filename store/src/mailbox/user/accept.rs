@@ -1,8 +1,10 @@
 //! Taking notifications in.
 
-use super::{Context, IDEMPOTENCY_KEPT, PermissionRow, UserState};
+use super::receipts::Awaited;
+use super::{Context, Given, IDEMPOTENCY_KEPT, PermissionRow, UserState};
 use crate::mailbox::command::{Accept, Accepted, Commit, Outcome, Refusal};
 use crate::mailbox::entry::{Content, Entry, EntryMeta, Seq};
+use crate::mailbox::outbox::{Owner, Receipts};
 use crate::mailbox::rows::IdempotencyRow;
 use belfry_protocol::envelope::Envelope;
 use belfry_protocol::id::{NotificationId, PermissionId, UserId};
@@ -21,11 +23,10 @@ impl UserState {
         if self.blocked || context.site_blocked {
             return Err(Refusal::Blocked);
         }
-        let muted = match self.permissions.get(&envelope.permission) {
+        let given = match self.permissions.get(&envelope.permission) {
             None => return Err(Refusal::UnknownPermission),
             Some(PermissionRow::Revoked) => return Err(Refusal::Revoked),
-            Some(PermissionRow::Muted) => true,
-            Some(PermissionRow::Allowed) => false,
+            Some(PermissionRow::Given(given)) => *given,
         };
         if let Some(idempotency) = accept.idempotency {
             let pending = self
@@ -40,17 +41,27 @@ impl UserState {
                 return Ok(Outcome::Accepted(row.answer()));
             }
         }
+        if let Some(Receipts::Named(_)) = accept.receipts
+            && !context.outbox.named
+        {
+            return Err(Refusal::UnknownReceipts);
+        }
         let collapse = envelope.collapse.as_ref();
         let collapse = collapse.map(|key| key.as_str().to_owned());
         // Also by what is not stored itself (RFC 8030 §5.4).
         self.replace(user, envelope.permission, collapse.as_deref());
-        let (seq, pushed_out) = if envelope.expires > envelope.sent {
-            self.store(user, envelope, collapse, muted, context)
+        let stored = envelope.expires > envelope.sent;
+        let receipts = accept.receipts.filter(|_| stored && given.receipts);
+        let receipts = receipts.map(|receipts| receipts.owner());
+        let (seq, pushed_out) = if stored {
+            let (seq, pushed_out) = self.store(user, envelope, collapse, given.muted, context);
+            self.await_accepted(user, envelope, seq, receipts, given, context);
+            (seq, pushed_out)
         } else {
             self.changes.commits.push(Commit::Transient {
                 user,
                 envelope: Box::new(envelope.clone()),
-                urgency: urgency(envelope, muted),
+                urgency: urgency(envelope, given.muted),
             });
             (Seq(0), 0)
         };
@@ -61,6 +72,7 @@ impl UserState {
             expires: envelope.expires,
             repeated: false,
             pushed_out,
+            receipts,
         };
         if let Some(idempotency) = accept.idempotency {
             let until = context.now.plus(IDEMPOTENCY_KEPT);
@@ -71,12 +83,40 @@ impl UserState {
                 sent: envelope.sent.as_millis(),
                 expires: envelope.expires.as_millis(),
                 until: until.as_millis(),
+                receipts: receipts.map(|owner| *owner.as_bytes()),
             };
             self.changes
                 .idempotency
                 .insert((envelope.permission, idempotency.key), row);
         }
         Ok(Outcome::Accepted(accepted))
+    }
+
+    /// Remembers whom to tell what becomes of a notification that was stored.
+    fn await_accepted(
+        &mut self,
+        user: UserId,
+        envelope: &Envelope,
+        seq: Seq,
+        receipts: Option<Owner>,
+        given: Given,
+        context: &Context<'_>,
+    ) {
+        let site = (given.receipts && context.outbox.site).then_some(given.site);
+        if receipts.is_none() && site.is_none() {
+            return;
+        }
+        let collapse = envelope.collapse.as_ref();
+        let awaited = Awaited {
+            permission: envelope.permission,
+            expires: envelope.expires,
+            collapse: collapse.map(|key| key.as_str().to_owned()),
+            receipts,
+            delivery: true,
+            site,
+        };
+        let awaited_max = (context.limits.notifications / 4).max(1);
+        self.await_outcome(user, seq, awaited, awaited_max);
     }
 
     fn store(
@@ -116,6 +156,7 @@ impl UserState {
     /// Takes away what a new notification with this collapse key replaces: one still owed.
     fn replace(&mut self, user: UserId, permission: PermissionId, collapse: Option<&str>) {
         let Some(collapse) = collapse else { return };
+        self.give_up_replaced(user, permission, collapse);
         let older = self.metas.values().filter(|meta| {
             meta.done.is_none()
                 && meta.permission() == Some(permission)
@@ -146,6 +187,7 @@ impl IdempotencyRow {
             expires: Timestamp::from_millis(self.expires),
             repeated: true,
             pushed_out: 0,
+            receipts: self.receipts.map(Owner::from_bytes),
         }
     }
 }

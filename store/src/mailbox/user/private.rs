@@ -75,7 +75,7 @@ impl UserState {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         self.insert(user, entry, bytes, None, context);
         if !self.may_echo(publish) && self.sessions.contains_key(&publish.device) {
-            self.settle(publish.device, &[seq], context.now)?;
+            self.settle(user, publish.device, &[seq], context.now)?;
         }
         Ok(Outcome::Published(Some(seq)))
     }

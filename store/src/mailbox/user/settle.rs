@@ -9,17 +9,19 @@ use belfry_protocol::time::Timestamp;
 impl UserState {
     pub(super) fn settle(
         &mut self,
+        user: UserId,
         device: DeviceId,
         seqs: &[Seq],
         now: Timestamp,
     ) -> Result<Outcome, Refusal> {
-        self.settle_entries(device, seqs, now)?;
+        self.settle_entries(user, device, seqs, now)?;
         Ok(Outcome::Done)
     }
 
     /// Settles, and says when the notifications that this settled were accepted.
     fn settle_entries(
         &mut self,
+        user: UserId,
         device: DeviceId,
         seqs: &[Seq],
         now: Timestamp,
@@ -58,14 +60,14 @@ impl UserState {
         let accepted = notifications.map(|meta| meta.entry.sent).collect();
         if !settled.is_empty() {
             self.changes.sessions.insert(device);
-            self.note_delivered(&settled);
+            self.note_delivered(user, &settled);
             self.finish_unowed(settled.iter().copied(), now);
         }
         Ok(accepted)
     }
 
     /// Tells of the notifications that no device had settled before.
-    fn note_delivered(&mut self, settled: &[Seq]) {
+    fn note_delivered(&mut self, user: UserId, settled: &[Seq]) {
         for seq in settled {
             let first = |meta: &&mut Meta| !meta.delivered && meta.permission().is_some();
             let Some(meta) = self.metas.get_mut(seq).filter(first) else {
@@ -75,6 +77,7 @@ impl UserState {
             let sent = meta.entry.sent;
             self.changes.metas.insert(*seq);
             self.changes.commits.push(Commit::Delivered { sent });
+            self.tell_delivered(user, *seq);
         }
     }
 
@@ -86,7 +89,7 @@ impl UserState {
         now: Timestamp,
     ) -> Result<Outcome, Refusal> {
         let seqs: Vec<Seq> = self.seqs_of(ids).into_values().collect();
-        let accepted = self.settle_entries(device, &seqs, now)?;
+        let accepted = self.settle_entries(user, device, &seqs, now)?;
         if let Some(row) = self.sessions.get(&device) {
             self.changes.commits.push(Commit::Acknowledged {
                 user,
@@ -123,6 +126,7 @@ impl UserState {
     }
 
     pub(super) fn withdraw(&mut self, user: UserId, seq: Seq) -> Outcome {
+        self.give_up(user, seq);
         if let Some(Content::Notification { id, .. }) =
             self.remove(seq).map(|meta| meta.entry.content)
         {

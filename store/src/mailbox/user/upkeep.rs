@@ -8,10 +8,11 @@ use belfry_protocol::topic::PrivateTopic;
 
 impl UserState {
     /// Removes what is over: expired entries, sessions and retained messages, and old history; wills
-    /// that are due are published.
+    /// that are due are published, and who awaits an outcome is told of what expired.
     pub(in crate::mailbox) fn prune(&mut self, user: UserId, context: &Context<'_>) {
         let now = context.now;
         self.lapse(user, context);
+        self.tell_expired(user, now);
         self.remove_expired(now);
         let over = self.metas.values().filter(|meta| self.gone_at(meta) <= now);
         let over: Vec<Seq> = over.map(|meta| meta.entry.seq).collect();
@@ -35,7 +36,9 @@ impl UserState {
         let retained = self.retained.values().map(|(_, expires)| *expires);
         let wills = self.wills.keys();
         let wills = wills.filter_map(|device| self.will_due(*device));
+        let awaited = self.awaited.due();
         let dues = entries.chain(sessions).chain(retained).chain(wills);
+        let dues = dues.chain(awaited);
         self.due = dues.min();
         self.changes.head = true;
     }

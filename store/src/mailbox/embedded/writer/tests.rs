@@ -38,6 +38,7 @@ fn accept() -> Command {
         user: USER,
         envelope,
         idempotency: None,
+        receipts: None,
     }))
 }
 
@@ -58,6 +59,8 @@ fn what_was_not_written_is_forgotten_and_what_follows_holds() {
         permission: PermissionId::from_bytes([1; 16]),
         site: site(),
         muted: false,
+        receipts: false,
+        endpoint: belfry_protocol::secret::SecretHash::from_bytes([1; 32]),
     };
     assert!(ask(&mut writer, vec![permit])[0].is_ok());
 
@@ -203,6 +206,8 @@ fn what_is_owed_is_counted_as_it_comes_and_goes() {
         permission,
         site: site(),
         muted: false,
+        receipts: false,
+        endpoint: belfry_protocol::secret::SecretHash::from_bytes([1; 32]),
     };
     let subscribe = Command::Subscribe {
         user: USER,
