@@ -1,5 +1,6 @@
 //! The command line: what can be asked of the program, and which room answers.
 
+use crate::admin::{self, Admin};
 use crate::bench::{self, Bench};
 use crate::serve;
 use anyhow::Context as _;
@@ -38,6 +39,12 @@ enum Command {
         after_help = "Example:\n  belfry config check --config /etc/belfry/belfry.toml"
     )]
     Config(ConfigCommand),
+    /// Decide, as the operator, who publishes here
+    #[command(
+        subcommand,
+        after_help = "Example:\n  belfry admin site add https://news.example"
+    )]
+    Admin(Admin),
     /// Measure what this machine makes of the program
     #[command(
         subcommand,
@@ -71,7 +78,7 @@ pub(crate) struct ServeOptions {
 
 impl ServeOptions {
     /// What stands behind a command goes over what stands before it.
-    fn over(self, before: Self) -> Self {
+    pub(crate) fn over(self, before: Self) -> Self {
         Self {
             config: self.config.or(before.config),
             data_dir: self.data_dir.or(before.data_dir),
@@ -135,6 +142,9 @@ impl CommandLine {
             }
             Some(Command::Config(ConfigCommand::Show(options))) => {
                 print(&options.over(before).load()?.show())
+            }
+            Some(Command::Admin(command)) => {
+                admin::run(command, before, self.client.ca, self.client.json)
             }
             Some(Command::Bench(measurement)) => bench::run(measurement, self.client.json),
             Some(Command::Client(command)) => tokio::runtime::Builder::new_current_thread()

@@ -1,5 +1,6 @@
 //! The `belfry` program.
 
+mod admin;
 mod bench;
 mod command;
 mod http;

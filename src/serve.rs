@@ -215,7 +215,7 @@ async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
 }
 
 /// The data folder is its owner's alone, and so is every file that this process makes.
-fn private_folder(folder: &Path) -> anyhow::Result<()> {
+pub(crate) fn private_folder(folder: &Path) -> anyhow::Result<()> {
     use rustix::fs::Mode;
     use std::os::unix::fs::PermissionsExt as _;
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
@@ -224,7 +224,7 @@ fn private_folder(folder: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("data_dir = {}: cannot be used", folder.display()))
 }
 
-async fn open_directory(config: &Config) -> anyhow::Result<Directory> {
+pub(crate) async fn open_directory(config: &Config) -> anyhow::Result<Directory> {
     let file = config.data_dir.join("directory.sqlite");
     let url = config
         .database

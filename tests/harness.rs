@@ -258,9 +258,14 @@ pub(crate) struct Certificate {
 
 impl Certificate {
     pub(crate) fn make() -> Self {
+        Self::make_for(&["127.0.0.1"])
+    }
+
+    /// One for these names.
+    pub(crate) fn make_for(names: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()])
-            .expect("a certificate");
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
         std::fs::write(folder.path().join("cert.pem"), made.cert.pem()).expect("written");
         std::fs::write(
             folder.path().join("key.pem"),
@@ -272,6 +277,21 @@ impl Certificate {
 
     pub(crate) fn path(&self, name: &str) -> String {
         self.folder.path().join(name).to_string_lossy().into_owned()
+    }
+
+    /// For a server of the test's own.
+    pub(crate) fn server_config(&self) -> rustls::ServerConfig {
+        use rustls::pki_types::pem::PemObject as _;
+        use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+        let certificate = CertificateDer::from_pem_file(self.path("cert.pem"));
+        let key = PrivateKeyDer::from_pem_file(self.path("key.pem"));
+        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+        rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("the default versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.expect("PEM")], key.expect("PEM"))
+            .expect("they belong together")
     }
 }
 

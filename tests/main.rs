@@ -5,6 +5,7 @@ mod harness;
 mod hostile;
 mod mqtt;
 mod relay;
+mod sites;
 mod websocket;
 
 mod a_crowd_keeps_nobody_out;
@@ -25,6 +26,7 @@ mod mqtt_conformance;
 mod odd_packets_have_one_answer;
 mod odd_requests_have_one_answer;
 mod revoked_site_is_refused;
+mod sites_prove_their_origin;
 mod slow_clients_are_let_go;
 mod slow_networks_lose_nothing;
 mod strangers_are_refused;

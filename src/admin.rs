@@ -1,0 +1,74 @@
+//! `belfry admin`: what an operator decides, on the directory itself. It works whether or not a server
+//! runs, and one that runs goes by it from its next request on.
+
+mod proof;
+mod site;
+
+use crate::command::ServeOptions;
+use crate::serve;
+use belfry_protocol::time::Timestamp;
+use belfry_store::directory::Directory;
+use clap::Subcommand;
+use serde::Serialize;
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+/// What to administer.
+#[derive(Subcommand)]
+pub(crate) enum Admin {
+    /// Sites that publish with an API key
+    #[command(
+        subcommand,
+        after_help = "Example:\n  belfry admin site add https://news.example"
+    )]
+    Site(site::Command),
+}
+
+/// What every command has beside its own options.
+struct Desk {
+    directory: Directory,
+    now: Timestamp,
+    /// One more authority that certificates of sites may be of.
+    ca: Option<PathBuf>,
+    json: bool,
+}
+
+impl Desk {
+    /// One line for programs, or the text for people.
+    fn show(&self, shown: &(impl Display + Serialize)) -> anyhow::Result<()> {
+        use std::io::Write as _;
+        let mut text = match self.json {
+            true => serde_json::to_string(shown)?,
+            false => shown.to_string(),
+        };
+        text.push('\n');
+        Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
+    }
+}
+
+/// Does it.
+pub(crate) fn run(
+    command: Admin,
+    before: ServeOptions,
+    ca: Option<PathBuf>,
+    json: bool,
+) -> anyhow::Result<()> {
+    let Admin::Site(command) = command;
+    let config = command.options().clone().over(before).load()?;
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(async {
+            serve::private_folder(&config.data_dir)?;
+            let desk = Desk {
+                directory: serve::open_directory(&config).await?,
+                now: Timestamp::of(SystemTime::now()),
+                ca,
+                json,
+            };
+            let done = command.run(&desk).await;
+            desk.directory.close().await;
+            done
+        })
+}
