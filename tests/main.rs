@@ -27,6 +27,7 @@ mod odd_packets_have_one_answer;
 mod odd_requests_have_one_answer;
 mod revoked_site_is_refused;
 mod sites_prove_their_origin;
+mod sites_publish_many;
 mod slow_clients_are_let_go;
 mod slow_networks_lose_nothing;
 mod strangers_are_refused;
