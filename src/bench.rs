@@ -6,6 +6,7 @@
 //! the program, and what counts is the ratio.
 
 mod accept;
+mod batch;
 mod bystander;
 mod device;
 mod disk;
@@ -29,6 +30,8 @@ use std::path::PathBuf;
 pub(crate) enum Bench {
     /// Notifications that are on disk a second, at several numbers of concurrent posters
     Accept(accept::Accept),
+    /// Items a second that one site publishes: single posts, JSON calls and NDJSON streams
+    Batch(batch::Batch),
     /// Time from a post to its 201 and to the device, at several rates
     Latency(latency::Latency),
     /// Memory that a connected device costs while nothing happens
@@ -87,6 +90,7 @@ pub(crate) fn run(bench: Bench, json: bool) -> anyhow::Result<()> {
         .block_on(async {
             match bench {
                 Bench::Accept(accept) => accept.run(report).await,
+                Bench::Batch(batch) => batch.run(report).await,
                 Bench::Latency(latency) => latency.run(report).await,
                 Bench::Idle(idle) => idle.run(report).await,
                 Bench::Bystander(bystander) => bystander.run(report).await,

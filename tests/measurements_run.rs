@@ -43,6 +43,47 @@ fn accepts_are_counted_and_compared_to_the_disk() {
 }
 
 #[test]
+fn many_in_a_call_are_compared_to_single_posts() {
+    let lines = bench(&[
+        "batch",
+        "--connections",
+        "2",
+        "--seconds",
+        "1",
+        "--permissions",
+        "1000",
+        "--users",
+        "50",
+    ]);
+    let [refused, few, many, single, json, stream] = &lines[..] else {
+        panic!("{lines:?}");
+    };
+    for (memory, items, accepted) in [
+        (refused, 1_000, false),
+        (few, 100, true),
+        (many, 1_000, true),
+    ] {
+        assert_eq!(
+            (&memory["items"], &memory["accepted"]),
+            (&items.into(), &accepted.into())
+        );
+        positive(memory, "before_bytes");
+        positive(memory, "peak_bytes");
+    }
+    for (sent, way) in [(single, "single"), (json, "json"), (stream, "stream")] {
+        assert_eq!(sent["way"], way);
+        for name in [
+            "items_per_second",
+            "ratio_to_single",
+            "ratio_to_disk",
+            "server_microseconds",
+        ] {
+            positive(sent, name);
+        }
+    }
+}
+
+#[test]
 fn latency_is_measured_from_the_post_to_the_device() {
     let lines = bench(&[
         "latency",

@@ -20,6 +20,9 @@ use std::time::Duration;
 
 /// How long an answer may take, from the first look-up to the last byte.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a DNS server is waited for, and how often it is asked again.
+const ASKED_FOR: Duration = Duration::from_secs(3);
+const ASKED_AGAIN: usize = 1;
 /// Largest file that is read: a few lines, some of them others'.
 const FILE_BYTES_MAX: usize = 4_096;
 /// Redirects within the origin, such as to a file with an ending.
@@ -176,7 +179,7 @@ fn within_the_origin(attempt: Attempt<'_>) -> reqwest::redirect::Action {
 
 /// The system's resolvers, or this one.
 fn resolver_at(address: Option<SocketAddr>) -> anyhow::Result<TokioResolver> {
-    let builder = match address {
+    let mut builder = match address {
         None => TokioResolver::builder_tokio()
             .context("the system's resolvers cannot be read; name one with --resolver")?,
         Some(address) => {
@@ -188,6 +191,9 @@ fn resolver_at(address: Option<SocketAddr>) -> anyhow::Result<TokioResolver> {
             TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
         }
     };
+    let options = builder.options_mut();
+    options.timeout = ASKED_FOR;
+    options.attempts = ASKED_AGAIN;
     Ok(builder.build()?)
 }
 

@@ -3,12 +3,12 @@
 use super::Place;
 use super::device::{Over, Route};
 use anyhow::Context as _;
-use belfry_protocol::id::{DeviceId, PermissionId, SessionId, UserId};
+use belfry_protocol::id::{DeviceId, PermissionId, SessionId, SiteKeyId, UserId};
 use belfry_protocol::push::Urgency;
 use belfry_protocol::secret::Secret;
 use belfry_protocol::time::Timestamp;
 use belfry_store::directory::{
-    Device, DeviceKind, Directory, NewDevice, NewPermission, Permission, PermissionState,
+    Device, DeviceKind, Directory, NewDevice, NewPermission, Permission, PermissionState, SiteKey,
 };
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
@@ -44,8 +44,21 @@ pub(super) struct Stand {
     pub(super) http: SocketAddr,
     pub(super) mqtt: SocketAddr,
     pub(super) users: Vec<Seeded>,
+    /// Every endpoint of every user; those of one user stand far apart.
+    pub(super) endpoints: Vec<Secret>,
+    /// The API key of the site that all are for.
+    pub(super) site_key: String,
     folder: TempDir,
 }
+
+/// How much there is to publish to.
+#[derive(Clone, Copy)]
+pub(super) struct Publishers {
+    pub(super) permissions_each: usize,
+}
+
+/// The site that every permission is for.
+const SITE: &str = "https://bench.example";
 
 impl Stand {
     /// Seeds so many users and starts the server, with limits that nothing meets.
@@ -53,10 +66,31 @@ impl Stand {
         Self::start_with(place, users, CONFIG).await
     }
 
+    /// The same with more than one permission a user.
+    pub(super) async fn start_for(
+        place: &Place,
+        users: usize,
+        publishers: Publishers,
+    ) -> anyhow::Result<Self> {
+        Self::seeded(place, users, publishers, CONFIG).await
+    }
+
     /// The same with this configuration where the place names none.
     pub(super) async fn start_with(
         place: &Place,
         users: usize,
+        config: &str,
+    ) -> anyhow::Result<Self> {
+        let one = Publishers {
+            permissions_each: 1,
+        };
+        Self::seeded(place, users, one, config).await
+    }
+
+    async fn seeded(
+        place: &Place,
+        users: usize,
+        publishers: Publishers,
         config: &str,
     ) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new()
@@ -79,6 +113,13 @@ impl Stand {
         for number in 0..users {
             seeded.push(seed(&directory, number).await?);
         }
+        let mut endpoints: Vec<Secret> = seeded.iter().map(|user| user.endpoint.clone()).collect();
+        for _ in 1..publishers.permissions_each {
+            for user in &seeded {
+                endpoints.push(approve(&directory, user.user).await?);
+            }
+        }
+        let site_key = site_key(&directory).await?;
         directory.close().await;
 
         let program = match &place.program {
@@ -111,6 +152,8 @@ impl Stand {
             http: address("http")?,
             mqtt: address("mqtt")?,
             users: seeded,
+            endpoints,
+            site_key,
             folder,
         })
     }
@@ -194,10 +237,7 @@ async fn seed(directory: &Directory, number: usize) -> anyhow::Result<Seeded> {
         UserId::from_bytes(random()?),
         DeviceId::from_bytes(random()?),
     );
-    let (password, endpoint) = (
-        Secret::from_random(random()?),
-        Secret::from_random(random()?),
-    );
+    let password = Secret::from_random(random()?);
     // No password has this hash: nobody signs in here.
     directory
         .create_account(user, &format!("bench-{number}"), "", now)
@@ -216,14 +256,26 @@ async fn seed(directory: &Directory, number: usize) -> anyhow::Result<Seeded> {
         made_with: SessionId::from_bytes(random()?),
     };
     directory.create_device(user, &new).await?;
+    let endpoint = approve(directory, user).await?;
+    Ok(Seeded {
+        user,
+        device,
+        password,
+        endpoint,
+    })
+}
+
+/// One more permission of a user's, by its endpoint.
+async fn approve(directory: &Directory, user: UserId) -> anyhow::Result<Secret> {
+    let endpoint = Secret::from_random(random()?);
     let new = NewPermission {
         permission: Permission {
             id: PermissionId::from_bytes(random()?),
-            site: "https://bench.example".parse()?,
+            site: SITE.parse()?,
             name: None,
             state: PermissionState::Allowed,
             receipts: false,
-            created: now,
+            created: Timestamp::of(SystemTime::now()),
             accepted: 0,
             last_used: None,
         },
@@ -231,12 +283,29 @@ async fn seed(directory: &Directory, number: usize) -> anyhow::Result<Seeded> {
         endpoint: endpoint.hash(),
     };
     directory.create_permission(user, &new).await?;
-    Ok(Seeded {
-        user,
-        device,
-        password,
-        endpoint,
-    })
+    Ok(endpoint)
+}
+
+/// The site as proven, with an API key.
+async fn site_key(directory: &Directory) -> anyhow::Result<String> {
+    let (now, secret) = (
+        Timestamp::of(SystemTime::now()),
+        Secret::from_random(random()?),
+    );
+    let site = SITE.parse()?;
+    directory.create_site(&site, "", now).await?;
+    directory.prove_site(&site, now).await?;
+    let key = SiteKey {
+        id: SiteKeyId::from_bytes(random()?),
+        name: None,
+        created: now,
+        last_used: None,
+        revoked: None,
+    };
+    directory
+        .create_site_key(&site, &key, secret.hash())
+        .await?;
+    Ok(secret.expose().to_owned())
 }
 
 fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
