@@ -1,4 +1,9 @@
-//! A fuzz target: posts from anyone, through the real routes over a real directory and mailbox.
+//! Fuzz targets: posts from anyone, one or many in a call, through the real routes over a real
+//! directory and mailbox.
+
+mod publish;
+
+pub use publish::publish;
 
 use crate::{Bridge, PushLimits, SealingKey, Settings};
 use axum::Router;
@@ -8,12 +13,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use belfry_edge::TrustedProxies;
 use belfry_protocol::body::check_structure;
-use belfry_protocol::id::{PermissionId, UserId};
+use belfry_protocol::id::{PermissionId, SiteKeyId, UserId};
 use belfry_protocol::problem::Problem;
 use belfry_protocol::push::{BODY_BYTES_MAX, ContentEncoding, Ttl};
 use belfry_protocol::secret::Secret;
 use belfry_protocol::time::Timestamp;
-use belfry_store::directory::{Directory, NewPermission, Permission, PermissionState};
+use belfry_store::directory::{
+    Directory, NewPermission, Permission, PermissionState, SiteKey, VapidKey,
+};
 use belfry_store::mailbox::embedded::EmbeddedMailbox;
 use belfry_store::mailbox::{Command, Mailbox as _, MailboxLimits};
 use p256::ecdsa::signature::Signer as _;
@@ -31,10 +38,11 @@ const RATE: u32 = 1_000_000;
 const RESTRICTED: u8 = 2;
 const REVOKED: u8 = 3;
 
+static SITE: LazyLock<Site> = LazyLock::new(Site::new);
+
 /// Header lines, an empty line, and a body. The first byte chooses the endpoint and whether a line
 /// `Claims: …` is signed as a VAPID token.
 pub fn push(input: &[u8]) {
-    static SITE: LazyLock<Site> = LazyLock::new(Site::new);
     let [choices, rest @ ..] = input else {
         return;
     };
@@ -217,6 +225,26 @@ impl Site {
                 outcome.expect("it is set");
             }
         }
+        let origin = "https://news.example".parse().expect("an origin");
+        let made = directory.create_site(&origin, "proof", at).await;
+        made.expect("a site");
+        directory.prove_site(&origin, at).await.expect("proven");
+        let api_key = SiteKey {
+            id: SiteKeyId::from_bytes([1; 16]),
+            name: None,
+            created: at,
+            last_used: None,
+            revoked: None,
+        };
+        let made = directory.create_site_key(&origin, &api_key, publish::key());
+        made.await.expect("an API key");
+        let vapid = VapidKey {
+            with: None,
+            public: public(),
+            created: at,
+        };
+        let registered = directory.register_vapid_key(&origin, &vapid).await;
+        registered.expect("a VAPID key");
         let settings = Settings {
             public_url: "https://push.example".to_owned(),
             public_url_former: Vec::new(),
@@ -242,7 +270,7 @@ impl Site {
         self.now.fetch_add(1_000, Ordering::SeqCst);
         let Ok(response) = self.router.clone().oneshot(request).await;
         let (parts, body) = response.into_parts();
-        let body = axum::body::to_bytes(body, 64 * 1024).await;
+        let body = axum::body::to_bytes(body, 8 * 1024 * 1024).await;
         (
             parts.status,
             parts.headers,
