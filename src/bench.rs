@@ -13,6 +13,7 @@ mod disk;
 mod idle;
 mod latency;
 mod poster;
+mod privacy;
 mod processor;
 mod samples;
 mod stand;
@@ -44,6 +45,8 @@ pub(crate) enum Bench {
     /// The innocent program of `bystander`, which starts it
     #[command(hide = true)]
     Burn(bystander::Burn),
+    /// What the time of an answer tells of a user: muted, online, a full mailbox, a name that there is
+    Privacy(privacy::Privacy),
     /// Many devices that lose their connection together and come back to what was posted meanwhile
     Storm(storm::Storm),
 }
@@ -96,6 +99,7 @@ pub(crate) fn run(bench: Bench, json: bool) -> anyhow::Result<()> {
                 Bench::Bystander(bystander) => bystander.run(report).await,
                 Bench::Hostile(hostile) => hostile.run().await,
                 Bench::Burn(burn) => burn.run(),
+                Bench::Privacy(privacy) => privacy.run(report).await,
                 Bench::Storm(storm) => storm.run(report).await,
             }
         })

@@ -166,3 +166,35 @@ fn a_storm_is_weathered_without_an_error() {
         positive(&measured[name], "p99_ms");
     }
 }
+
+#[test]
+fn what_times_tell_is_compared_in_pairs() {
+    let lines = bench(&[
+        "privacy",
+        "--samples",
+        "20",
+        "--sign-ins",
+        "5",
+        "--pause-ms",
+        "0",
+    ]);
+    let pairs = [
+        ("muted", "allowed", 20),
+        ("online", "absent", 20),
+        ("full", "empty", 20),
+        ("known", "unknown", 5),
+    ];
+    assert_eq!(lines.len(), pairs.len(), "{lines:?}");
+    for (line, (one, other, samples)) in lines.iter().zip(pairs) {
+        assert_eq!((&line["one"], &line["other"]), (&one.into(), &other.into()));
+        assert_eq!(line["samples"], samples);
+        positive(line, "one_p50_us");
+        positive(line, "other_p50_us");
+        positive(line, "chance");
+        let longer = line["longer"].as_f64();
+        assert!(
+            longer.is_some_and(|longer| (0.0..=1.0).contains(&longer)),
+            "{line}"
+        );
+    }
+}

@@ -23,6 +23,12 @@ impl Secret {
         Self(URL_SAFE_NO_PAD.encode(bytes))
     }
 
+    /// A secret that was handed out; `None` for what is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        bytes.try_into().ok().map(Self::from_random)
+    }
+
     /// The text to hand out; never to be logged or stored.
     pub fn expose(&self) -> &str {
         &self.0
@@ -86,6 +92,9 @@ mod tests {
     #[test]
     fn a_secret_is_found_by_its_hash_and_never_shown() {
         let secret = Secret::from_random([7; SECRET_BYTES]);
+        let parsed = Secret::parse(secret.expose()).map(|parsed| parsed.hash());
+        assert_eq!(parsed, Some(secret.hash()));
+        assert!(Secret::parse("short").is_none());
         assert_eq!(secret.expose().len(), 32);
         assert_eq!(SecretHash::of(secret.expose().as_bytes()), secret.hash());
         assert_ne!(SecretHash::of(b"another"), secret.hash());

@@ -308,7 +308,7 @@ async fn site_key(directory: &Directory) -> anyhow::Result<String> {
     Ok(secret.expose().to_owned())
 }
 
-fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
+pub(super) fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).context("the system has no random numbers")?;
     Ok(bytes)
