@@ -9,7 +9,7 @@ use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme,
 };
 use utoipa::openapi::{
-    ContentBuilder, Header, Info, License, ObjectBuilder, OpenApi, Ref, RefOr, Response,
+    Content, ContentBuilder, Header, Info, License, ObjectBuilder, OpenApi, Ref, RefOr, Response,
     ResponseBuilder, Server, Tag, Type,
 };
 
@@ -127,10 +127,14 @@ fn complete_operation(path: &str, operation: &mut Operation) {
     responses
         .entry("default".to_owned())
         .or_insert(RefOr::T(other));
+    if let Some(RefOr::T(body)) = &mut operation.request_body {
+        take_schemas_of_bytes(body.content.iter_mut());
+    }
     for (status, response) in responses.iter_mut() {
         let RefOr::T(response) = response else {
             continue;
         };
+        take_schemas_of_bytes(response.content.iter_mut());
         let refuses = status.starts_with('4') || status.starts_with('5') || status == "default";
         let said = response.content.shift_remove("application/json");
         if let Some(said) = said {
@@ -173,6 +177,16 @@ fn take_null(schema: &mut RefOr<Schema>) {
         types.retain(|one| *one != Type::Null);
         if let [only] = &types[..] {
             object.schema_type = SchemaType::Type(only.clone());
+        }
+    }
+}
+
+/// Bytes are no JSON, so that no schema can tell of them (OpenAPI 3.1 §4.8.14.2); a `Vec<u8>` would be an
+/// array of numbers.
+fn take_schemas_of_bytes<'a>(content: impl Iterator<Item = (&'a String, &'a mut RefOr<Content>)>) {
+    for (media, content) in content {
+        if let ("application/octet-stream", RefOr::T(content)) = (media.as_str(), content) {
+            content.schema = None;
         }
     }
 }
