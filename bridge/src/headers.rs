@@ -5,6 +5,7 @@ use crate::posting::Item;
 use axum::http::{HeaderMap, StatusCode, header};
 use belfry_edge::ApiError;
 use belfry_protocol::push::{CollapseKey, ContentEncoding, IdempotencyKey, Ttl, Urgency};
+use belfry_store::mailbox::Receipts;
 use bytes::Bytes;
 use std::str::FromStr;
 
@@ -40,7 +41,7 @@ impl Headers {
     }
 
     /// With the body that they stand before.
-    pub(crate) fn with(self, body: Bytes) -> Item {
+    pub(crate) fn with(self, body: Bytes, receipts: Option<Receipts>) -> Item {
         Item {
             ttl: self.ttl,
             urgency: self.urgency,
@@ -48,6 +49,7 @@ impl Headers {
             idempotency: self.idempotency,
             encoding: self.encoding,
             body,
+            receipts,
         }
     }
 }

@@ -9,8 +9,10 @@ mod headers;
 mod limits;
 mod message;
 mod posting;
+mod prefer;
 mod publish;
 mod push;
+mod receipts;
 mod under_way;
 mod unifiedpush;
 mod vapid;
@@ -57,6 +59,8 @@ struct Inner {
     /// The origins that a VAPID token may name.
     audiences: Vec<String>,
     draining: watch::Sender<bool>,
+    /// Who waits for receipts.
+    seats: receipts::Seats,
     settings: Settings,
 }
 
@@ -84,12 +88,13 @@ impl Bridge {
             under_way,
             audiences,
             draining: watch::Sender::new(false),
+            seats: receipts::Seats::default(),
             settings,
         }))
     }
 
     /// From now on whatever comes anew is told to come back (503); what is under way ends as it would,
-    /// and a stream of items with those that it has begun.
+    /// a stream of items with those that it has begun, and whoever waits for receipts with none.
     pub fn drain(&self) {
         self.0.draining.send_replace(true);
     }
@@ -97,7 +102,10 @@ impl Bridge {
 
 /// The routes of the bridge.
 pub fn router(bridge: Bridge) -> OpenApiRouter {
-    push::router().merge(publish::router()).with_state(bridge)
+    push::router()
+        .merge(publish::router())
+        .merge(receipts::router())
+        .with_state(bridge)
 }
 
 #[cfg(test)]

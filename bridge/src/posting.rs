@@ -15,7 +15,7 @@ use belfry_protocol::secret::SecretHash;
 use belfry_protocol::time::Timestamp;
 use belfry_store::directory::{Endpoint, PermissionState};
 use belfry_store::mailbox::command::Idempotency;
-use belfry_store::mailbox::{Accept, Command, Mailbox as _, Outcome, Refusal};
+use belfry_store::mailbox::{Accept, Command, Mailbox as _, Outcome, Receipts, Refusal};
 use bytes::Bytes;
 
 /// A notification as its site wants it sent, each part well-formed by itself.
@@ -27,6 +27,8 @@ pub(crate) struct Item {
     pub(crate) idempotency: Option<IdempotencyKey>,
     pub(crate) encoding: ContentEncoding,
     pub(crate) body: Bytes,
+    /// Where its site wants to hear what becomes of it.
+    pub(crate) receipts: Option<Receipts>,
 }
 
 /// One that may be sent, and was counted.
@@ -51,6 +53,8 @@ pub(crate) struct Created {
     pub(crate) location: String,
     /// The seconds in force.
     pub(crate) ttl_secs: u64,
+    /// The receipt subscription in which it is told what becomes of it, where it is.
+    pub(crate) receipts: Option<String>,
 }
 
 impl Item {
@@ -141,7 +145,7 @@ impl Inner {
                 user,
                 envelope,
                 idempotency,
-                receipts: None,
+                receipts: item.receipts,
             },
         })
     }
@@ -194,9 +198,11 @@ impl Inner {
         }
         let url = self.sealing.url_of(sender.user, &accepted);
         let url = url.ok_or_else(ApiError::unavailable)?;
+        let receipts = accepted.receipts.map(|owner| self.receipts_url(owner));
         Ok(Created {
             location: format!("{}/push/message/{url}", self.settings.public_url),
             ttl_secs: accepted.expires.since(accepted.sent).as_secs(),
+            receipts: receipts.transpose()?,
         })
     }
 
@@ -251,7 +257,7 @@ fn too_large() -> ApiError {
     ApiError::new(status, "too-large", detail).at("body")
 }
 
-fn random<const N: usize>() -> Result<[u8; N], ApiError> {
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], ApiError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|_| ApiError::unavailable())?;
     Ok(bytes)

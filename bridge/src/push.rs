@@ -2,7 +2,10 @@
 
 use crate::headers::Headers;
 use crate::limits::Poster;
-use crate::posting::{Created, Item};
+use crate::posting::{Created, Item, random};
+use crate::prefer::Preferences;
+use crate::receipts::PREFERENCE_APPLIED;
+use crate::receipts::link::RELATION;
 use crate::vapid::{self, NotProven, SiteKey};
 use crate::{Bridge, Inner, unifiedpush};
 use axum::extract::{Request, State};
@@ -15,7 +18,7 @@ use belfry_protocol::push::{BODY_BYTES_MAX, ContentEncoding, Urgency};
 use belfry_protocol::secret::SecretHash;
 use belfry_protocol::time::Timestamp;
 use belfry_store::directory::Endpoint;
-use belfry_store::mailbox::{Command, Mailbox as _, Message, Outcome, Refusal};
+use belfry_store::mailbox::{Command, Mailbox as _, Message, Outcome, Owner, Receipts, Refusal};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -37,6 +40,8 @@ pub(crate) fn router() -> OpenApiRouter<Bridge> {
         ("Content-Encoding" = ContentEncoding, Header, description = "How the body is encrypted: aes128gcm is RFC 8291"),
         ("Urgency" = Option<Urgency>, Header, description = "RFC 8030 §5.3; normal if not given"),
         ("Topic" = Option<String>, Header, description = "Replaces one of the same topic that still waits (RFC 8030 §5.4)", min_length = 1, max_length = 32, pattern = "^[A-Za-z0-9_-]+$"),
+        ("Prefer" = Option<String>, Header, description = "`respond-async` (RFC 7240): to hear what becomes of it, where the user allows that"),
+        ("Link" = Option<String>, Header, description = "With it, the receipt subscription of an earlier answer, as `<URL>; rel=\"urn:ietf:params:push:receipt\"`; a new one if none is named"),
         ("Idempotency-Key" = Option<String>, Header, description = "The same key and body within a day have the first answer again and cost nothing", min_length = 1, max_length = 64, pattern = "^[!-~]+$"),
     ),
     request_body(content_type = "application/octet-stream", description = "1 to 4096 encrypted bytes, of whatever Content-Type"),
@@ -45,7 +50,13 @@ pub(crate) fn router() -> OpenApiRouter<Bridge> {
             ("Location" = String, description = "The message's URL, for DELETE"),
             ("TTL" = u32, description = "The seconds in force"),
         )),
-        (status = 400, description = "A malformed header or body, or a header given twice", body = Problem),
+        (status = 202, description = "It is on stable storage, and what becomes of it is told (RFC 8030 §5.1)", headers(
+            ("Location" = String, description = "The message's URL, for DELETE"),
+            ("TTL" = u32, description = "The seconds in force"),
+            ("Link" = String, description = "The receipt subscription, as `<URL>; rel=\"urn:ietf:params:push:receipt\"`"),
+            ("Preference-Applied" = String, description = "`respond-async`"),
+        )),
+        (status = 400, description = "A malformed header or body, a header given twice, or no such receipt subscription", body = Problem),
         (status = 401, description = "The endpoint asks for VAPID, or Authorization is something else", body = Problem),
         (status = 403, description = "The token does not prove the right key, or the site is blocked", body = Problem),
         (status = 404, description = "No such endpoint: drop the subscription", body = Problem),
@@ -116,8 +127,9 @@ impl Inner {
         let endpoint = self.endpoint(secret).await?;
         let (parts, body) = request.into_parts();
         let headers = Headers::read(&parts.headers)?;
+        let receipts = self.receipts_asked_for(&parts.headers)?;
         let body = read_body(body, BODY_BYTES_MAX, "shorten what you encrypt").await?;
-        let item = headers.with(body);
+        let item = headers.with(body, receipts);
         item.check()?;
         let now = (self.clock)();
         let poster = match self.prove(&endpoint, &parts.headers, now)? {
@@ -139,6 +151,18 @@ impl Inner {
                 .pop()
                 .unwrap_or_else(|| Err(ApiError::unavailable()))?,
         )
+    }
+
+    /// Where the sender wants to hear what becomes of its post.
+    fn receipts_asked_for(&self, headers: &HeaderMap) -> Result<Option<Receipts>, ApiError> {
+        let named = self.named_receipts(headers)?;
+        if !Preferences::of(headers).respond_async {
+            return Ok(None);
+        }
+        Ok(Some(match named {
+            Some(owner) => Receipts::Named(owner),
+            None => Receipts::New(Owner::receipts(random()?)),
+        }))
     }
 
     /// The key that the sender proves, where it proves one.
@@ -190,22 +214,30 @@ impl Inner {
         Ok(())
     }
 
-    async fn command(&self, command: Command) -> Result<Outcome, ApiError> {
+    pub(crate) async fn command(&self, command: Command) -> Result<Outcome, ApiError> {
         let mut outcomes = self.mailbox.apply(vec![command]).await;
         Ok(outcomes.pop().unwrap_or(Err(Refusal::Unavailable))?)
     }
 }
 
-/// 201, with the message URL and the seconds that the message may wait.
+/// 201, with the message URL and the seconds that the message may wait; or 202, with where it is told
+/// what becomes of it (RFC 8030 §5.1).
 fn created(created: &Created) -> Result<Response, ApiError> {
-    let location = HeaderValue::from_str(&created.location);
-    let location = location.map_err(|_| ApiError::unavailable())?;
+    let value = |text: &str| HeaderValue::from_str(text).map_err(|_| ApiError::unavailable());
     let ttl = HeaderValue::from(created.ttl_secs);
     let headers = [
-        (header::LOCATION, location),
+        (header::LOCATION, value(&created.location)?),
         (HeaderName::from_static("ttl"), ttl),
     ];
-    Ok((StatusCode::CREATED, headers).into_response())
+    let Some(receipts) = &created.receipts else {
+        return Ok((StatusCode::CREATED, headers).into_response());
+    };
+    let link = format!("<{receipts}>; rel=\"{RELATION}\"");
+    let told = [
+        (header::LINK, value(&link)?),
+        (PREFERENCE_APPLIED, value("respond-async")?),
+    ];
+    Ok((StatusCode::ACCEPTED, headers, told).into_response())
 }
 
 /// Refuses a key that both signs and agrees on keys (RFC 8292 §3.2): who uses one for the other gives

@@ -24,6 +24,7 @@ mod faults;
 mod limits;
 mod pages;
 mod publish;
+mod receipts;
 mod repeats;
 
 const START: u64 = 1_800_000_000_000;

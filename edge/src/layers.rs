@@ -38,6 +38,7 @@ pub fn cors() -> CorsLayer {
             header::RETRY_AFTER,
             header::LINK,
             HeaderName::from_static("ttl"),
+            HeaderName::from_static("preference-applied"),
         ])
 }
 

@@ -103,6 +103,7 @@ impl Fields {
             idempotency: word("idempotency_key", idempotency)?,
             encoding,
             body: body.into(),
+            receipts: None,
         };
         Ok(Addressed {
             endpoint: endpoint.to_owned(),

@@ -11,7 +11,13 @@ async fn a_page_of_any_origin_may_post_and_read_the_answer() {
     let wanted =
         "authorization,content-encoding,content-type,idempotency-key,prefer,topic,ttl,urgency";
     let message = format!("/push/message/{}", "A".repeat(64));
-    for (path, method) in [(&endpoint, "POST"), (&message, "DELETE")] {
+    let receipts = format!("/push/receipts/{}", "A".repeat(43));
+    for (path, method) in [
+        (&endpoint, "POST"),
+        (&message, "DELETE"),
+        (&receipts, "GET"),
+        (&receipts, "DELETE"),
+    ] {
         let asked = [
             PAGE,
             ("Access-Control-Request-Method", method),
@@ -32,7 +38,13 @@ async fn a_page_of_any_origin_may_post_and_read_the_answer() {
     let answer = site.post(1, &[PAGE], body(1)).await;
     assert_eq!(answer.status, 201);
     let exposed = answer.header("access-control-expose-headers");
-    for name in ["location", "ttl", "retry-after", "link"] {
+    for name in [
+        "location",
+        "ttl",
+        "retry-after",
+        "link",
+        "preference-applied",
+    ] {
         assert!(exposed.split(',').any(|one| one.trim() == name), "{name}");
     }
 }
@@ -56,6 +68,10 @@ async fn every_error_is_a_problem_that_a_page_can_read() {
     check("GET", &message, 405, "DELETE").await;
     check("POST", &message, 405, "DELETE").await;
     check("DELETE", &message, 404, "").await;
+    let receipts = format!("/push/receipts/{}", "A".repeat(43));
+    check("POST", &receipts, 405, "GET,HEAD,DELETE").await;
+    check("GET", &receipts, 404, "").await;
+    check("DELETE", &receipts, 404, "").await;
     check("POST", "/push/", 404, "").await;
     check("POST", "/push/a/b", 404, "").await;
     check("GET", "/v1/nothing", 404, "").await;
