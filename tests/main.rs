@@ -23,6 +23,7 @@ mod foreign_senders;
 mod kill_nine_loses_nothing;
 mod measurements_run;
 mod mqtt_conformance;
+mod nothing_is_told;
 mod odd_packets_have_one_answer;
 mod odd_requests_have_one_answer;
 mod revoked_site_is_refused;

@@ -104,8 +104,13 @@ pub(crate) fn verify(
 
 impl Claims {
     fn check(&self, audiences: &[String], now: Timestamp) -> Result<(), NotProven> {
-        let audience = self.aud.as_str().and_then(origin);
-        if !audience.is_some_and(|audience| audiences.contains(&audience)) {
+        // One, or several of which this is one (RFC 7519 §4.1.3).
+        let aud = match &self.aud {
+            serde_json::Value::Array(several) => several.as_slice(),
+            one => std::slice::from_ref(one),
+        };
+        let mut origins = aud.iter().filter_map(|aud| origin(aud.as_str()?));
+        if !origins.any(|audience| audiences.contains(&audience)) {
             return Err(NotProven::Audience);
         }
         let now = now.as_millis() / 1_000;
@@ -186,8 +191,14 @@ mod tests {
     }
 
     fn check(header: &str, expected: Result<(), NotProven>) {
-        let audiences =
-            audiences(["https://Push.Example:443/base", "http://old.example:8080"].iter());
+        let audiences = audiences(
+            [
+                "https://Push.Example:443/base",
+                "http://old.example:8080",
+                "https://glöckchen.example",
+            ]
+            .iter(),
+        );
         let result = verify(header, &audiences, Timestamp::from_millis(NOW * 1_000));
         assert_eq!(result.map(|_| ()), expected, "{header}");
     }
@@ -212,6 +223,14 @@ mod tests {
         aud(r#""https://push.example:443""#, Ok(()));
         aud(r#""HTTPS://Push.EXAMPLE""#, Ok(()));
         aud(r#""http://old.example:8080""#, Ok(()));
+        aud(r#"["https://push.example"]"#, Ok(()));
+        aud(
+            r#"["https://other.example",7,"https://push.example"]"#,
+            Ok(()),
+        );
+        // In Unicode, as RFC 6454 §6.1 serializes it, and in ASCII.
+        aud(r#""https://glöckchen.example""#, Ok(()));
+        aud(r#""https://xn--glckchen-o4a.example""#, Ok(()));
         for wrong in [
             r#""https://other.example""#,
             r#""http://push.example""#,
@@ -224,7 +243,9 @@ mod tests {
             r#""https://:pw@push.example""#,
             r#""push.example""#,
             r#""""#,
-            r#"["https://push.example"]"#,
+            r#"["https://other.example"]"#,
+            "[]",
+            r#"[["https://push.example"]]"#,
             "7",
             "null",
         ] {
