@@ -1,6 +1,7 @@
 //! The promises of the program, each kept by a room of its own and checked from outside.
 
 mod arrows;
+mod clauses;
 mod harness;
 mod hostile;
 mod mqtt;
@@ -39,4 +40,5 @@ mod the_end_is_orderly;
 mod the_senders_pages_run;
 mod unifiedpush;
 mod walkthrough;
+mod web_push_conformance;
 mod wills_outlive_the_server;
