@@ -19,12 +19,14 @@ use std::sync::Arc;
 use tower::ServiceExt as _;
 
 /// Who asks for nothing: everything else needs credentials.
-const OPEN: [&str; 10] = [
+const OPEN: [&str; 12] = [
     "GET /v1/auth/providers",
     "POST /v1/accounts",
     "POST /v1/sessions",
     "GET /push/{secret}",
     "DELETE /push/message/{message}",
+    "GET /push/receipts/{receipts}",
+    "DELETE /push/receipts/{receipts}",
     "GET /healthz",
     "GET /readyz",
     "GET /metrics",
