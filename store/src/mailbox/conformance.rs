@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod model;
+mod outbox;
 mod reads;
 mod space;
 mod tables;
@@ -17,6 +18,7 @@ use belfry_protocol::push::{ContentEncoding, Urgency};
 use belfry_protocol::topic::Filter;
 use bytes::Bytes;
 pub(super) use model::{steps, walk};
+pub(super) use outbox::*;
 pub(super) use reads::*;
 pub(super) use space::*;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -312,6 +314,15 @@ macro_rules! holds_for {
             a_will_does_not_outlive_its_session
             a_will_is_stored_and_retained_as_any_message
             what_a_device_said_of_itself_stays_with_its_session
+            a_receipt_says_when_a_first_device_has_it_and_once
+            what_the_site_ends_is_given_up_at_once_and_all_else_at_its_expiry
+            a_receipt_is_heeded_where_it_is_allowed_and_never_after
+            as_many_outcomes_wait_as_notifications_may
+            a_receipt_subscription_ends_with_what_it_holds
+            a_site_is_told_while_its_log_is_open
+            an_erased_user_is_told_of_as_revoked
+            a_log_keeps_its_newest_rows_for_their_time
+            a_log_that_is_opened_again_gives_no_place_twice
         }
 
         proptest::proptest! {

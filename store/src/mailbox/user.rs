@@ -200,7 +200,7 @@ impl UserState {
             Command::Settle { device, seqs, .. } => self.settle(user, device, &seqs, now),
             Command::Acknowledge { device, ids, .. } => self.acknowledge(user, device, &ids, now),
             Command::Seen { ids, .. } => Ok(self.seen(user, &ids, now)),
-            Command::Withdraw { seq, .. } => Ok(self.withdraw(user, seq)),
+            Command::Withdraw { seq, .. } => Ok(self.withdraw(user, seq, now)),
             Command::SetPermission {
                 permission,
                 site,
@@ -215,9 +215,9 @@ impl UserState {
                     site: Owner::site(&site),
                     endpoint,
                 };
-                self.set_permission(permission, given)
+                self.set_permission(user, permission, given, now)
             }
-            Command::Revoke { permission, .. } => Ok(self.revoke(user, permission)),
+            Command::Revoke { permission, .. } => Ok(self.revoke(user, permission, now)),
             Command::BlockUser { blocked, .. } => {
                 self.changes.head |= self.blocked != blocked;
                 self.blocked = blocked;
@@ -268,7 +268,7 @@ impl UserState {
                 Ok(Outcome::Done)
             }
             Command::EraseUser { .. } => {
-                self.erase(user);
+                self.erase(user, now);
                 Ok(Outcome::Done)
             }
             // Of no user: the engine keeps the blocked sites and the logs of the outbox.
@@ -306,9 +306,9 @@ impl UserState {
     }
 
     /// Forgets everything, for ever; who is told of a revocation is told.
-    fn erase(&mut self, user: UserId) {
+    fn erase(&mut self, user: UserId, now: Timestamp) {
         for (permission, row) in std::mem::take(&mut self.permissions) {
-            self.tell_revoked(user, permission, Some(row));
+            self.tell_revoked(user, permission, Some(row), now);
         }
         let told = std::mem::take(&mut self.changes.told);
         let mut depth = self.changes.depth;
@@ -325,8 +325,10 @@ impl UserState {
 
     fn set_permission(
         &mut self,
+        user: UserId,
         permission: PermissionId,
         given: Given,
+        now: Timestamp,
     ) -> Result<Outcome, Refusal> {
         let before = self.permissions.get(&permission).copied();
         if before == Some(PermissionRow::Revoked) {
@@ -338,17 +340,17 @@ impl UserState {
             self.changes.permissions.insert(permission);
         }
         if !given.receipts {
-            self.silence(permission);
+            self.silence(user, permission, now);
         }
         Ok(Outcome::Done)
     }
 
-    fn revoke(&mut self, user: UserId, permission: PermissionId) -> Outcome {
+    fn revoke(&mut self, user: UserId, permission: PermissionId, now: Timestamp) -> Outcome {
         let before = self.permissions.insert(permission, PermissionRow::Revoked);
         if before == Some(PermissionRow::Revoked) {
             return Outcome::Done;
         }
-        self.tell_revoked(user, permission, before);
+        self.tell_revoked(user, permission, before, now);
         self.changes.permissions.insert(permission);
         let theirs = self
             .metas

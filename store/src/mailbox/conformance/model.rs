@@ -6,7 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug, Clone)]
 pub(in crate::mailbox) enum Step {
-    Accept(u8, Option<u8>, u64),
+    /// Of a permission, with a collapse key, for so long, with or without a receipt.
+    Accept(u8, Option<u8>, u64, bool),
+    /// Whether the site may have receipts.
+    Receipts(u8, bool),
     Settle(u8, Vec<u64>),
     Seen(u64),
     Withdraw(u64),
@@ -29,7 +32,9 @@ pub(in crate::mailbox) fn steps() -> impl Strategy<Value = Vec<Step>> {
     // None at all, none that lasts, and some beyond the session's end.
     let delay = prop_oneof![Just(None), Just(Some(0)), (1u64..1_500).prop_map(Some)];
     let step = prop_oneof![
-        8 => (1u8..=2, proptest::option::of(0u8..2), 100u64..3_000).prop_map(|(p, c, t)| Step::Accept(p, c, t)),
+        8 => (1u8..=2, proptest::option::of(0u8..2), 100u64..3_000, any::<bool>())
+            .prop_map(|(p, c, t, r)| Step::Accept(p, c, t, r)),
+        1 => (1u8..=2, any::<bool>()).prop_map(|(p, r)| Step::Receipts(p, r)),
         6 => (device(), proptest::collection::vec(1u64..20, 1..4)).prop_map(|(d, s)| Step::Settle(d, s)),
         1 => (1u64..20).prop_map(Step::Seen),
         1 => (1u64..20).prop_map(Step::Withdraw),
@@ -61,6 +66,16 @@ struct ModelEntry {
     expires: u64,
     seen: bool,
     gone: bool,
+    delivered: bool,
+    awaited: Option<ModelAwaited>,
+}
+
+/// Whom it is told what becomes of an entry.
+#[derive(Clone, Copy)]
+struct ModelAwaited {
+    receipts: bool,
+    delivery: bool,
+    site: bool,
 }
 
 #[derive(Default)]
@@ -90,6 +105,11 @@ struct Model {
     entries: Vec<ModelEntry>,
     sessions: BTreeMap<u8, ModelSession>,
     revoked: BTreeSet<u8>,
+    /// Permissions whose site may have no receipts.
+    silent: BTreeSet<u8>,
+    receipts: Vec<(u64, bool)>,
+    /// What the site was told of: an entry that expired, or with 0 that a permission was revoked.
+    site: Vec<u64>,
     /// The marks of the wills that were published.
     published: Vec<u8>,
 }
@@ -120,8 +140,83 @@ impl Model {
             .retain(|_, row| row.left.is_none_or(|at| at + over > now));
     }
 
+    /// Nothing more is told of these.
+    fn give_up(&mut self, now: u64, which: impl Fn(u64, &ModelEntry) -> bool) {
+        for (seq, entry) in (1..).zip(&mut self.entries) {
+            if which(seq, entry)
+                && let Some(awaited) = entry.awaited.take()
+            {
+                if awaited.receipts {
+                    self.receipts.push((seq, false));
+                }
+                if awaited.site && entry.expires <= now {
+                    self.site.push(seq);
+                }
+            }
+        }
+    }
+
+    fn settled(&mut self, number: u8, seqs: &[u64], now: u64) {
+        let Some(row) = self.sessions.get(&number) else {
+            return;
+        };
+        let owed = self.owed(row, now);
+        for seq in seqs.iter().filter(|seq| owed.contains(seq)) {
+            let row = self.sessions.get_mut(&number).unwrap();
+            row.settled.insert(*seq);
+            let entry = self.at(*seq).unwrap();
+            let first = !std::mem::replace(&mut entry.delivered, true);
+            if first && entry.awaited.is_some_and(|awaited| awaited.delivery) {
+                let awaited = entry.awaited.take().unwrap();
+                if awaited.receipts {
+                    self.receipts.push((*seq, true));
+                }
+            }
+        }
+    }
+
     fn at(&mut self, seq: u64) -> Option<&mut ModelEntry> {
         self.entries.get_mut(usize::try_from(seq).unwrap() - 1)
+    }
+}
+
+impl Model {
+    /// What expired is told with the next removal of what is over, which may have come by itself.
+    async fn compare_outbox<E: Engine>(&mut self, trial: &Trial<E>, now: u64) {
+        let [receipts, site] = [trial.told_to(RECEIPTS), trial.told_to(trial.site())];
+        let (receipts, site) = (receipts.await, site.await);
+        let by_itself = |seq: u64, entry: &ModelEntry| {
+            let told = receipts
+                .iter()
+                .any(|news| receipt(news) == Some((seq, false)));
+            let told = told || site.iter().any(|news| expired(news) == Some(seq));
+            told && entry.expires <= now
+        };
+        self.give_up(now, by_itself);
+        let mut found: Vec<_> = receipts.iter().filter_map(receipt).collect();
+        found.sort_unstable();
+        self.receipts.sort_unstable();
+        assert_eq!(found, self.receipts, "receipts");
+        let mut found: Vec<_> = site.iter().filter_map(expired).collect();
+        found.sort_unstable();
+        self.site.sort_unstable();
+        assert_eq!(found, self.site, "what the site is told");
+    }
+}
+
+fn receipt(news: &News) -> Option<(u64, bool)> {
+    match news {
+        News::Delivered(message) => Some((message.seq.0, true)),
+        News::GivenUp(message) => Some((message.seq.0, false)),
+        News::Revoked { .. } | News::Expired(_) => None,
+    }
+}
+
+fn expired(news: &News) -> Option<u64> {
+    match news {
+        News::Expired(message) => Some(message.seq.0),
+        News::Revoked { .. } => Some(0),
+        News::Delivered(_) | News::GivenUp(_) => None,
     }
 }
 
@@ -129,6 +224,12 @@ impl Model {
 pub(in crate::mailbox) async fn walk<E: Engine>(steps: Vec<Step>) {
     let mut trial = Trial::<E>::new(MailboxLimits::default()).await;
     trial.permit().await;
+    for owner in [RECEIPTS, trial.site()] {
+        trial.ask(Command::OpenOutbox { owner }).await.unwrap();
+    }
+    for number in 1..=2 {
+        trial.allow_receipts(number, true).await.unwrap();
+    }
     let mut model = Model::default();
     let mut published = Vec::new();
     let mut mark = 0;
@@ -137,10 +238,29 @@ pub(in crate::mailbox) async fn walk<E: Engine>(steps: Vec<Step>) {
         let head = model.entries.len() as u64;
         model.lapse(now);
         match step.clone() {
-            Step::Accept(number, collapse, ttl) => {
+            Step::Receipts(number, allowed) => {
+                let answer = trial.allow_receipts(number, allowed).await;
+                assert_eq!(answer.is_err(), model.revoked.contains(&number));
+                if allowed {
+                    model.silent.remove(&number);
+                } else if model.silent.insert(number) {
+                    model.give_up(now, |_, entry| {
+                        entry.permission == number && entry.expires <= now
+                    });
+                    for entry in &mut model.entries {
+                        if let Some(awaited) = &mut entry.awaited
+                            && entry.permission == number
+                        {
+                            (awaited.delivery, awaited.site) = (false, false);
+                        }
+                    }
+                }
+            }
+            Step::Accept(number, collapse, ttl, receipts) => {
                 let key = collapse.map(|key| key.to_string());
                 let ttl = Duration::from_secs(ttl);
-                let accept = trial.accept(number, key.as_deref(), ttl, 10);
+                let mut accept = trial.accept(number, key.as_deref(), ttl, 10);
+                accept.receipts = receipts.then_some(Receipts::Named(RECEIPTS));
                 let (id, expires) = (accept.envelope.id, accept.envelope.expires.as_millis());
                 let answer = trial.send(accept).await;
                 if model.revoked.contains(&number) {
@@ -158,6 +278,16 @@ pub(in crate::mailbox) async fn walk<E: Engine>(steps: Vec<Step>) {
                             && entry.collapse == collapse;
                         entry.gone |= same && owed.contains(&seq);
                     }
+                    model.give_up(now, |_, entry| {
+                        let same = entry.permission == number && entry.collapse == collapse;
+                        collapse.is_some() && same
+                    });
+                    let allowed = !model.silent.contains(&number);
+                    let awaited = ModelAwaited {
+                        receipts,
+                        delivery: true,
+                        site: true,
+                    };
                     model.entries.push(ModelEntry {
                         permission: number,
                         collapse,
@@ -165,18 +295,15 @@ pub(in crate::mailbox) async fn walk<E: Engine>(steps: Vec<Step>) {
                         expires,
                         seen: false,
                         gone: false,
+                        delivered: false,
+                        awaited: allowed.then_some(awaited),
                     });
                 }
             }
             Step::Settle(number, seqs) => {
                 let known = model.sessions.contains_key(&number);
                 assert_eq!(trial.settle(number, &seqs).await.is_ok(), known);
-                if let Some(row) = model.sessions.get(&number) {
-                    let owed = model.owed(row, now);
-                    let row = model.sessions.get_mut(&number).unwrap();
-                    row.settled
-                        .extend(seqs.iter().filter(|seq| owed.contains(seq)));
-                }
+                model.settled(number, &seqs, now);
             }
             Step::Acknowledge(number, seq) => {
                 let Some(id) = model.at(seq).map(|entry| entry.id) else {
@@ -189,12 +316,7 @@ pub(in crate::mailbox) async fn walk<E: Engine>(steps: Vec<Step>) {
                 };
                 let known = model.sessions.contains_key(&number);
                 assert_eq!(trial.ask(command).await.is_ok(), known);
-                if let Some(row) = model.sessions.get(&number)
-                    && model.owed(row, now).contains(&seq)
-                {
-                    let row = model.sessions.get_mut(&number).unwrap();
-                    row.settled.insert(seq);
-                }
+                model.settled(number, &[seq], now);
             }
             Step::Seen(seq) => {
                 if let Some(entry) = model.at(seq) {
@@ -209,6 +331,7 @@ pub(in crate::mailbox) async fn walk<E: Engine>(steps: Vec<Step>) {
                     .ask(Command::Withdraw { user, seq: at })
                     .await
                     .unwrap();
+                model.give_up(now, |at, _| at == seq);
                 if let Some(entry) = model.at(seq) {
                     entry.gone = true;
                 }
@@ -284,6 +407,8 @@ pub(in crate::mailbox) async fn walk<E: Engine>(steps: Vec<Step>) {
                 };
                 trial.ask(revoke).await.unwrap();
                 if model.revoked.insert(number) {
+                    model.give_up(now, |_, entry| entry.permission == number);
+                    model.site.push(0);
                     for row in model.sessions.values_mut() {
                         row.starts.remove(&number);
                     }
@@ -293,7 +418,10 @@ pub(in crate::mailbox) async fn walk<E: Engine>(steps: Vec<Step>) {
                 }
             }
             Step::Pass(seconds) => trial.pass(Duration::from_secs(seconds)),
-            Step::Prune => trial.prune().await,
+            Step::Prune => {
+                trial.prune().await;
+                model.give_up(now, |_, entry| entry.expires <= now);
+            }
             Step::Reopen => {
                 trial.reopen().await;
                 for row in model.sessions.values_mut() {
@@ -314,6 +442,7 @@ pub(in crate::mailbox) async fn walk<E: Engine>(steps: Vec<Step>) {
         published.sort_unstable();
         model.published.sort_unstable();
         assert_eq!(published, model.published, "wills after {step:?}");
+        model.compare_outbox(&trial, now).await;
         let kept = (1..).zip(&model.entries);
         let kept = kept.filter(|(_, entry)| !entry.gone && entry.expires > now);
         let kept: Vec<u64> = kept.map(|(seq, _)| seq).collect();

@@ -46,13 +46,13 @@ impl UserState {
         {
             return Err(Refusal::UnknownReceipts);
         }
-        let collapse = envelope.collapse.as_ref();
-        let collapse = collapse.map(|key| key.as_str().to_owned());
-        // Also by what is not stored itself (RFC 8030 §5.4).
-        self.replace(user, envelope.permission, collapse.as_deref());
         let stored = envelope.expires > envelope.sent;
         let receipts = accept.receipts.filter(|_| stored && given.receipts);
         let receipts = receipts.map(|receipts| receipts.owner());
+        let collapse = envelope.collapse.as_ref();
+        let collapse = collapse.map(|key| key.as_str().to_owned());
+        // Also by what is not stored itself (RFC 8030 §5.4).
+        self.replace(user, envelope.permission, collapse.as_deref(), context.now);
         let (seq, pushed_out) = if stored {
             let (seq, pushed_out) = self.store(user, envelope, collapse, given.muted, context);
             self.await_accepted(user, envelope, seq, receipts, given, context);
@@ -116,7 +116,7 @@ impl UserState {
             site,
         };
         let awaited_max = (context.limits.notifications / 4).max(1);
-        self.await_outcome(user, seq, awaited, awaited_max);
+        self.await_outcome(user, seq, awaited, awaited_max, context.now);
     }
 
     fn store(
@@ -154,9 +154,15 @@ impl UserState {
     }
 
     /// Takes away what a new notification with this collapse key replaces: one still owed.
-    fn replace(&mut self, user: UserId, permission: PermissionId, collapse: Option<&str>) {
+    fn replace(
+        &mut self,
+        user: UserId,
+        permission: PermissionId,
+        collapse: Option<&str>,
+        now: Timestamp,
+    ) {
         let Some(collapse) = collapse else { return };
-        self.give_up_replaced(user, permission, collapse);
+        self.give_up_replaced(user, permission, collapse, now);
         let older = self.metas.values().filter(|meta| {
             meta.done.is_none()
                 && meta.permission() == Some(permission)

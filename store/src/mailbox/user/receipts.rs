@@ -75,6 +75,7 @@ impl UserState {
         seq: Seq,
         awaited: Awaited,
         awaited_max: usize,
+        now: Timestamp,
     ) {
         let permission = awaited.permission;
         self.due_at(awaited.expires);
@@ -83,7 +84,7 @@ impl UserState {
         let theirs = self.awaited.of(permission);
         let over = theirs.len().saturating_sub(awaited_max);
         for seq in theirs.into_iter().take(over) {
-            self.give_up(user, seq);
+            self.give_up(user, seq, now);
         }
     }
 
@@ -104,13 +105,19 @@ impl UserState {
         }
     }
 
-    /// Its site knows that nothing comes of it.
-    pub(super) fn give_up(&mut self, user: UserId, seq: Seq) {
-        if let Some(awaited) = self.forget(seq)
-            && let Some(owner) = awaited.receipts
+    /// Nothing is told of it later: it has expired, or its site knows that nothing comes of it.
+    pub(super) fn give_up(&mut self, user: UserId, seq: Seq, now: Timestamp) {
+        let Some(awaited) = self.forget(seq) else {
+            return;
+        };
+        let message = message(user, seq, &awaited);
+        if let Some(owner) = awaited.receipts {
+            self.changes.told.push((owner, News::GivenUp(message)));
+        }
+        if let Some(site) = awaited.site
+            && awaited.expires <= now
         {
-            let news = News::GivenUp(message(user, seq, &awaited));
-            self.changes.told.push((owner, news));
+            self.changes.told.push((site, News::Expired(message)));
         }
     }
 
@@ -121,11 +128,12 @@ impl UserState {
         user: UserId,
         permission: PermissionId,
         collapse: &str,
+        now: Timestamp,
     ) {
         for seq in self.awaited.of(permission) {
             let awaited = self.awaited.get(seq);
             if awaited.is_some_and(|awaited| awaited.collapse.as_deref() == Some(collapse)) {
-                self.give_up(user, seq);
+                self.give_up(user, seq, now);
             }
         }
     }
@@ -135,20 +143,21 @@ impl UserState {
         let over = over.filter(|(_, awaited)| awaited.expires <= now);
         let over: Vec<Seq> = over.map(|(seq, _)| *seq).collect();
         for seq in over {
-            if let Some(awaited) = self.awaited.get(seq)
-                && let Some(site) = awaited.site
-            {
-                let news = News::Expired(message(user, seq, awaited));
-                self.changes.told.push((site, news));
-            }
-            self.give_up(user, seq);
+            self.give_up(user, seq, now);
         }
     }
 
     /// The user allows no more receipts: what waits is told at its expiry alone, and to sites not at
     /// all, which would be told that it expired whether or not it was delivered.
-    pub(super) fn silence(&mut self, permission: PermissionId) {
+    pub(super) fn silence(&mut self, user: UserId, permission: PermissionId, now: Timestamp) {
         for seq in self.awaited.of(permission) {
+            if self
+                .awaited
+                .get(seq)
+                .is_some_and(|awaited| awaited.expires <= now)
+            {
+                self.give_up(user, seq, now);
+            }
             if let Some(awaited) = self.awaited.by_seq.get_mut(&seq) {
                 awaited.delivery = false;
                 awaited.site = None;
@@ -166,9 +175,10 @@ impl UserState {
         user: UserId,
         permission: PermissionId,
         row: Option<PermissionRow>,
+        now: Timestamp,
     ) {
         for seq in self.awaited.of(permission) {
-            self.give_up(user, seq);
+            self.give_up(user, seq, now);
         }
         if let Some(PermissionRow::Given(given)) = row {
             let endpoint = given.endpoint;

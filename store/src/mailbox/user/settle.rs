@@ -125,8 +125,8 @@ impl UserState {
         Outcome::Done
     }
 
-    pub(super) fn withdraw(&mut self, user: UserId, seq: Seq) -> Outcome {
-        self.give_up(user, seq);
+    pub(super) fn withdraw(&mut self, user: UserId, seq: Seq, now: Timestamp) -> Outcome {
+        self.give_up(user, seq, now);
         if let Some(Content::Notification { id, .. }) =
             self.remove(seq).map(|meta| meta.entry.content)
         {
