@@ -273,7 +273,7 @@ impl Server {
         self.list("/v1/permissions").await
     }
 
-    /// Mutes, allows or renames a permission.
+    /// Mutes, allows or renames a permission, or gives or takes receipts.
     ///
     /// # Errors
     /// 404 there is none.

@@ -27,6 +27,9 @@ pub struct Approve {
     /// Only crypto-box messages from this site key are shown: nobody else can forge one
     #[arg(long, value_name = "BASE64URL")]
     site_key: Option<String>,
+    /// The site may hear whether what it sends reached a device (belfry permissions receipts changes it)
+    #[arg(long)]
+    receipts: bool,
 }
 
 impl Approve {
@@ -40,6 +43,7 @@ impl Approve {
             site: self.origin,
             name: self.name,
             application_server_key: self.application_server_key,
+            receipts: self.receipts,
         };
         let server = keys.server();
         let permission = server.create_permission(&new).await.map_err(signed_out)?;

@@ -9,6 +9,7 @@ use belfry_protocol::id::PermissionId;
 const EXAMPLE: &str = "Example:
   belfry permissions
   belfry permissions mute 7nymizpcl2kmwmdqkbnd4jmdfe
+  belfry permissions receipts 7nymizpcl2kmwmdqkbnd4jmdfe on
   belfry permissions revoke 7nymizpcl2kmwmdqkbnd4jmdfe";
 
 /// See, mute, allow or revoke what was approved.
@@ -38,6 +39,17 @@ enum Action {
         #[arg(value_parser = parse_id)]
         permission: PermissionId,
     },
+    /// Whether the site may hear that what it sends reached a device
+    #[command(
+        after_help = "Example:\n  belfry permissions receipts 7nymizpcl2kmwmdqkbnd4jmdfe off"
+    )]
+    Receipts {
+        /// The permission
+        #[arg(value_parser = parse_id)]
+        permission: PermissionId,
+        /// From now on
+        receipts: Receipts,
+    },
     /// End it: the site's endpoint is gone at once, and what it sent
     #[command(after_help = "Example:\n  belfry permissions revoke 7nymizpcl2kmwmdqkbnd4jmdfe")]
     Revoke {
@@ -45,6 +57,15 @@ enum Action {
         #[arg(value_parser = parse_id)]
         permission: PermissionId,
     },
+}
+
+/// Whether a site has receipts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Receipts {
+    /// It hears when a first device has what it sent
+    On,
+    /// It hears nothing more, also of what it sent before
+    Off,
 }
 
 fn parse_id(text: &str) -> Result<PermissionId, belfry_protocol::id::InvalidId> {
@@ -73,6 +94,19 @@ impl Permissions {
             Action::Allow { permission } => {
                 change(&server, permission, PermissionState::Allowed).await?;
                 say(permission, "allowed", globals)
+            }
+            Action::Receipts {
+                permission,
+                receipts,
+            } => {
+                let on = receipts == Receipts::On;
+                let change = PermissionChange {
+                    receipts: Some(on),
+                    ..PermissionChange::default()
+                };
+                let changed = server.change_permission(permission, &change).await;
+                changed.map_err(signed_out)?;
+                say_receipts(permission, on, globals)
             }
             Action::Revoke { permission } => {
                 server
@@ -108,6 +142,17 @@ fn say(permission: PermissionId, state: &str, globals: &Globals) -> anyhow::Resu
     Ok(())
 }
 
+fn say_receipts(permission: PermissionId, on: bool, globals: &Globals) -> anyhow::Result<()> {
+    if globals.json {
+        let changed = serde_json::json!({"permission_id": permission, "receipts": on});
+        terminal::print(&terminal::json(&changed))?;
+    } else {
+        let has = if on { "has" } else { "has no" };
+        terminal::note(&format!("The site of {permission} {has} receipts."));
+    }
+    Ok(())
+}
+
 async fn change(
     server: &Server,
     permission: PermissionId,
@@ -115,7 +160,7 @@ async fn change(
 ) -> anyhow::Result<()> {
     let change = PermissionChange {
         state: Some(state),
-        name: None,
+        ..PermissionChange::default()
     };
     let changed = server.change_permission(permission, &change).await;
     changed.map_err(signed_out)
@@ -152,5 +197,6 @@ fn shown(mut info: PermissionInfo, kept: Option<&KeptPermission>, json: bool) ->
     };
     let name = info.name.as_deref().unwrap_or_default();
     let text = format!("{}  {state:7}  {}  {name}", info.permission_id, info.site);
-    terminal::line(&format!("{}{advice}", text.trim_end()))
+    let receipts = if info.receipts { "  (receipts)" } else { "" };
+    terminal::line(&format!("{}{receipts}{advice}", text.trim_end()))
 }

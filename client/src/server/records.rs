@@ -113,6 +113,8 @@ pub struct NewPermission {
     /// Restricts the endpoint to this VAPID key (RFC 8292 §4), base64url.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub application_server_key: Option<String>,
+    /// Whether the site may hear what becomes of what it sends.
+    pub receipts: bool,
 }
 
 /// A permission as it was just made; the endpoint is not shown again.
@@ -149,6 +151,9 @@ pub struct PermissionInfo {
     pub name: Option<String>,
     /// Whether it is muted.
     pub state: PermissionState,
+    /// Whether the site may hear what becomes of what it sends.
+    #[serde(default)]
+    pub receipts: bool,
 }
 
 /// A change of a permission.
@@ -160,6 +165,9 @@ pub struct PermissionChange {
     /// Rename.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Give or take receipts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receipts: Option<bool>,
 }
 
 /// A notification of the mailbox.
