@@ -335,6 +335,7 @@ impl User {
             site: origin.parse().expect("an origin"),
             name: None,
             application_server_key: None,
+            receipts: false,
         };
         let permission = self
             .server

@@ -27,6 +27,7 @@ mod mqtt_conformance;
 mod nothing_is_told;
 mod odd_packets_have_one_answer;
 mod odd_requests_have_one_answer;
+mod receipts_tell_what_became_of_it;
 mod revoked_site_is_refused;
 mod sites_prove_their_origin;
 mod sites_publish_many;
