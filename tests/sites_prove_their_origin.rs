@@ -123,6 +123,7 @@ async fn a_vapid_key_counts_with_the_api_key_that_it_is_registered_with() {
         site: origin.parse().expect("an origin"),
         name: None,
         application_server_key: Some(vapid.to_owned()),
+        receipts: false,
     };
     let permission = user.server.create_permission(&new).await.expect("approved");
     let item = json!({

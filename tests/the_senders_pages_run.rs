@@ -133,6 +133,7 @@ async fn approve(user: &User, application_server_key: Option<String>) -> Approve
         site: "https://news.example".parse().expect("an origin"),
         name: None,
         application_server_key,
+        receipts: false,
     };
     let permission = user.server.create_permission(&new).await;
     Approved {

@@ -30,6 +30,7 @@ impl Registered {
             site: "https://app.example".parse().expect("an origin"),
             name: None,
             application_server_key: vapid.map(VapidKey::public),
+            receipts: false,
         };
         let made = user.server.create_permission(&new).await;
         Self {
