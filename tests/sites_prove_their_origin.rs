@@ -178,9 +178,14 @@ struct Dns {
 impl Dns {
     /// With these TXT records.
     fn start(records: &[(&str, &str)]) -> Self {
-        // dnsmasq takes no port 0; one that was free a moment ago is.
-        let free = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
-        let address = free.expect("a port");
+        // dnsmasq takes no port 0, and another may take the one that was free a moment ago.
+        let started = std::iter::repeat_with(|| Self::at(free_port(), records)).take(10);
+        let mut started = started.flatten();
+        started.next().expect("a DNS server")
+    }
+
+    /// `None` where it cannot have the port.
+    fn at(address: SocketAddr, records: &[(&str, &str)]) -> Option<Self> {
         let mut command = Command::new("/usr/sbin/dnsmasq");
         command
             .args([
@@ -205,28 +210,43 @@ impl Dns {
             command.arg(format!("--txt-record={name},{text}"));
         }
         let process = command.spawn().expect("Debian's dnsmasq-base is installed");
-        let dns = Self { process, address };
-        dns.answers();
-        dns
+        let mut dns = Self { process, address };
+        dns.answers().then_some(dns)
     }
 
-    /// Returns once it does.
-    fn answers(&self) {
+    /// Returns once it does, or has ended.
+    fn answers(&mut self) -> bool {
         let asking = UdpSocket::bind("127.0.0.1:0").expect("a socket");
         asking.connect(self.address).expect("an address");
         let patience = std::time::Duration::from_millis(50);
         asking.set_read_timeout(Some(patience)).expect("a timeout");
         // The root's NS, the shortest question (RFC 1035 §4.1).
         let question = b"\0\x07\x01\0\0\x01\0\0\0\0\0\0\0\0\x02\0\x01";
-        for _ in 0..200 {
+        while self.process.try_wait().expect("a child").is_none() {
             let _ = asking.send(question);
             if asking.recv(&mut [0; 512]).is_ok() {
-                return;
+                return true;
             }
-            std::thread::sleep(std::time::Duration::from_millis(20));
+            // A port that nobody has yet refuses at once.
+            std::thread::sleep(patience);
         }
-        panic!("the DNS server does not answer");
+        false
     }
+}
+
+/// Free for TCP too, on which DNS is asked where an answer is long.
+fn free_port() -> SocketAddr {
+    let free = || {
+        let socket = UdpSocket::bind("127.0.0.1:0").ok()?;
+        let address = socket.local_addr().ok()?;
+        std::net::TcpListener::bind(address)
+            .is_ok()
+            .then_some(address)
+    };
+    std::iter::repeat_with(free)
+        .flatten()
+        .next()
+        .expect("a port")
 }
 
 impl Drop for Dns {

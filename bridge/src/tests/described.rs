@@ -31,14 +31,7 @@ async fn every_header_and_status_is_described() {
     };
     check("TTL", true);
     check("Content-Encoding", true);
-    for optional in [
-        "Urgency",
-        "Topic",
-        "Authorization",
-        "Prefer",
-        "Link",
-        "Idempotency-Key",
-    ] {
+    for optional in ["Urgency", "Topic", "Prefer", "Link", "Idempotency-Key"] {
         check(optional, false);
     }
     assert_eq!(parameters.len(), 8);
