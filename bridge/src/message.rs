@@ -133,4 +133,21 @@ mod tests {
             "two messages of one user share nothing"
         );
     }
+
+    #[test]
+    fn a_receipts_url_opens_under_its_key_alone_and_only_whole() {
+        let key = SealingKey::new([1; 32]);
+        let owner = Owner::receipts([2; 16]);
+        let url = key.receipts_url(owner).expect("sealed");
+        assert_eq!(key.receipts(&url), Some(owner));
+        assert_eq!(SealingKey::new([9; 32]).receipts(&url), None);
+        for at in 0..url.len() {
+            let other = if &url[at..=at] == "A" { "B" } else { "A" };
+            let changed = format!("{}{other}{}", &url[..at], &url[at + 1..]);
+            assert_eq!(key.receipts(&changed), None, "{at}");
+        }
+        let site = "https://news.example".parse().expect("an origin");
+        let site = key.receipts_url(Owner::site(&site)).expect("sealed");
+        assert_eq!(key.receipts(&site), None, "nor a site's log");
+    }
 }

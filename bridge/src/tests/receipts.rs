@@ -4,12 +4,15 @@ use super::*;
 use belfry_protocol::id::DeviceId;
 use belfry_protocol::topic::Filter;
 use belfry_store::mailbox::SubscriptionOptions;
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 
 const ASKED: (&str, &str) = ("Prefer", "respond-async");
 const DEVICE: DeviceId = DeviceId::from_bytes([5; 16]);
-/// Longer than any test waits: a failure, never a rhythm.
+/// The longest wait that there is.
 const WAIT: (&str, &str) = ("Prefer", "wait=55");
+/// Less than that, and than it takes a stream to look by itself: what comes in time was woken for.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Site {
     /// With a permission that allows receipts, and a device that takes notifications.
@@ -65,17 +68,27 @@ impl Site {
     }
 
     async fn get(&self, receipts: &str, headers: &[(&str, &str)]) -> Answer {
-        self.ask("GET", receipts, headers, Vec::new()).await
+        let answer = self.ask("GET", receipts, headers, Vec::new());
+        tokio::time::timeout(PATIENCE, answer).await.unwrap()
     }
 
     /// The body of a stream, part by part.
-    async fn follow(&self, receipts: &str, accept: &str) -> axum::body::BodyDataStream {
+    async fn follow(&self, receipts: &str, accept: &str) -> Parts {
         let request = Request::get(receipts).header("Accept", accept);
         let request = request.body(Body::empty()).unwrap();
         let response = self.router.clone().oneshot(request).await.unwrap();
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], accept);
-        response.into_body().into_data_stream()
+        Parts(response.into_body().into_data_stream())
+    }
+}
+
+struct Parts(axum::body::BodyDataStream);
+
+impl Parts {
+    async fn next(&mut self) -> Option<Bytes> {
+        let part = tokio::time::timeout(PATIENCE, self.0.next());
+        part.await.unwrap().map(Result::unwrap)
     }
 }
 
@@ -317,7 +330,7 @@ async fn a_server_that_stops_lets_nobody_wait() {
     let rest = async {
         let mut bytes = 0;
         while let Some(part) = lines.next().await {
-            bytes += part.unwrap().len();
+            bytes += part.len();
         }
         bytes
     };
@@ -343,9 +356,9 @@ async fn a_stream_goes_on_with_what_comes_until_the_subscription_ends() {
         let message = answer.header("location");
         format!(r#"{{"message":"{message}","status":{status},"at":"{at}","next":"{next}"}}"#)
     };
-    let line = lines.next().await.unwrap().unwrap();
+    let line = lines.next().await.unwrap();
     assert_eq!(line, format!("{}\n", json(&first, 204, "1")));
-    let event = events.next().await.unwrap().unwrap();
+    let event = events.next().await.unwrap();
     let data = json(&first, 204, "1");
     assert_eq!(event, format!("id: 1\nevent: receipt\ndata: {data}\n\n"));
     let more = async {
@@ -353,8 +366,8 @@ async fn a_stream_goes_on_with_what_comes_until_the_subscription_ends() {
     };
     let (line, event, ()) = tokio::join!(lines.next(), events.next(), more);
     let data = json(&second, 410, "2");
-    assert_eq!(line.unwrap().unwrap(), format!("{data}\n"));
-    let event = event.unwrap().unwrap();
+    assert_eq!(line.unwrap(), format!("{data}\n"));
+    let event = event.unwrap();
     assert_eq!(event, format!("id: 2\nevent: receipt\ndata: {data}\n\n"));
     let end = site.ask("DELETE", receipts, &[], Vec::new());
     let (line, event, end) = tokio::join!(lines.next(), events.next(), end);
