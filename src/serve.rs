@@ -7,7 +7,7 @@ use crate::open_files::Room;
 use crate::{open_files, pages, stop, tls};
 use anyhow::Context as _;
 use belfry_account::Accounts;
-use belfry_bridge::{Bells, Bridge, PushLimits, SealingKey};
+use belfry_bridge::{Bells, Bridge, PushLimits, SealingKey, WebhookSettings, Webhooks};
 use belfry_broker::{Broker, DeviceDirectory, Hub, TlsSource};
 use belfry_config::{Config, LogFormat};
 use belfry_edge::TrustedProxies;
@@ -30,6 +30,10 @@ use utoipa_axum::router::OpenApiRouter;
 /// How often it is written down when devices were connected and how often permissions were used: what a
 /// crash loses of it.
 const NOTES_EVERY: Duration = Duration::from_secs(10);
+
+/// How long a webhook may take for its answer, as Standard Webhooks has it (15 to 30 s): receivers put
+/// an event aside and answer.
+const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How much of the grace at the end requests under way may take, so that a site that sends slowly
 /// keeps no device from its goodbye, and how much the whole end, so that the process exits within it.
@@ -120,6 +124,7 @@ async fn serve(config: Config, room: Room) -> anyhow::Result<()> {
         &config, &public, &trusted, &directory, &mailbox, bells, &clock,
     )
     .await?;
+    let webhooks = webhooks(&config, &directory, bridge.clone()).await?;
     let accounts = Accounts::new(
         directory.clone(),
         Arc::clone(&mailbox),
@@ -130,6 +135,7 @@ async fn serve(config: Config, room: Room) -> anyhow::Result<()> {
 
     let (api, document) = OpenApiRouter::new()
         .merge(belfry_bridge::router(bridge.clone()))
+        .merge(webhooks.router())
         .merge(accounts.router())
         .split_for_parts();
     let pages = pages::router(
@@ -165,6 +171,7 @@ async fn serve(config: Config, room: Room) -> anyhow::Result<()> {
             .await
     });
     tasks.spawn(pages::sum_up_metrics(metrics, stopping.clone()));
+    tasks.spawn(webhooks.run(stopping.clone()));
     tasks.spawn(write_down_notes(directory.clone(), stopping.clone()));
     tasks.spawn(tls::reload_on_hangup(
         config.clone(),
@@ -298,9 +305,7 @@ async fn bridge(
     bells: Bells,
     clock: &Clock,
 ) -> anyhow::Result<Bridge> {
-    let mut fresh = [0; 32];
-    getrandom::fill(&mut fresh).context("the system has no random numbers")?;
-    let sealing = SealingKey::new(directory.server_secret("message-url", fresh).await?);
+    let sealing = SealingKey::new(server_secret(directory, "message-url").await?);
     let former = config
         .public_url_former
         .iter()
@@ -327,6 +332,30 @@ async fn bridge(
         Arc::clone(clock),
         settings,
     ))
+}
+
+async fn webhooks(
+    config: &Config,
+    directory: &Directory,
+    bridge: Bridge,
+) -> anyhow::Result<Webhooks> {
+    let authority = config.webhooks.authority.as_deref();
+    let tls = belfry_client::tls::client_config(authority).context("webhooks.authority")?;
+    let settings = WebhookSettings {
+        allow: config.webhooks.allow.clone(),
+        tls,
+        names: belfry_bridge::system_names(),
+        answer_timeout: WEBHOOK_TIMEOUT,
+        secret: server_secret(directory, "webhooks").await?,
+    };
+    Ok(Webhooks::new(bridge, settings)?)
+}
+
+/// A secret of this server's own, made where there is none.
+async fn server_secret(directory: &Directory, name: &str) -> anyhow::Result<[u8; 32]> {
+    let mut fresh = [0; 32];
+    getrandom::fill(&mut fresh).context("the system has no random numbers")?;
+    Ok(directory.server_secret(name, fresh).await?)
 }
 
 fn account_settings(

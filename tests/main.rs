@@ -29,6 +29,7 @@ mod odd_packets_have_one_answer;
 mod odd_requests_have_one_answer;
 mod receipts_tell_what_became_of_it;
 mod revoked_site_is_refused;
+mod sites_hear_of_revocations;
 mod sites_prove_their_origin;
 mod sites_publish_many;
 mod slow_clients_are_let_go;

@@ -2,6 +2,7 @@
 //! before; nothing answered tells who the user is or whether anyone listens.
 
 mod bells;
+mod caller;
 mod cells;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
@@ -16,10 +17,12 @@ mod receipts;
 mod under_way;
 mod unifiedpush;
 mod vapid;
+mod webhooks;
 
 pub use bells::{Bell, Bells};
 pub use limits::PushLimits;
 pub use message::SealingKey;
+pub use webhooks::{Names, WebhookError, WebhookSettings, Webhooks, system_names};
 
 use belfry_edge::TrustedProxies;
 use belfry_protocol::time::Timestamp;

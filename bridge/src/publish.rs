@@ -4,13 +4,13 @@
 //! site likes, and no more of them is held at a time than one group. Each item is judged by itself, by
 //! the rules of a post ([`crate::posting`]): what is wrong with one is its own answer.
 
-mod caller;
 mod item;
 mod lines;
 mod stream;
 
 pub(crate) use item::Parsed;
 
+use crate::caller::Caller;
 use crate::posting::{Admitted, Created, NotAdmitted};
 use crate::{Bridge, Inner};
 use axum::extract::{Request, State};
@@ -20,7 +20,6 @@ use belfry_edge::{ApiError, RateProblem, read_body};
 use belfry_protocol::problem::Problem;
 use belfry_protocol::push::{ContentEncoding, Urgency};
 use belfry_protocol::time::Timestamp;
-use caller::Caller;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::time::Duration;

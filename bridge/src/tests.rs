@@ -26,6 +26,7 @@ mod pages;
 mod publish;
 mod receipts;
 mod repeats;
+mod webhooks;
 
 const START: u64 = 1_800_000_000_000;
 const SITE: &str = "https://news.example";

@@ -8,7 +8,7 @@
 mod sections;
 mod setting;
 
-pub use sections::{Accounts, Config, Database, Http, Limits, Log, Mqtt, Retention, Tls};
+pub use sections::{Accounts, Config, Database, Http, Limits, Log, Mqtt, Retention, Tls, Webhooks};
 pub use setting::{Bytes, LogFormat, Registration, Setting};
 
 use std::collections::BTreeMap;

@@ -98,6 +98,15 @@ section! {
 }
 
 section! {
+    /// `[webhooks]`: what sites are told.
+    Webhooks, "webhooks";
+    /// Networks that webhooks may be in although they are not of the open internet.
+    allow: Vec<IpNet> = Vec::new();
+    /// PEM file of one more certificate authority that receivers may have theirs of.
+    authority: Option<PathBuf> = None;
+}
+
+section! {
     /// `[limits]`
     Limits, "limits";
     /// Notifications a minute under one permission.
@@ -194,6 +203,8 @@ pub struct Config {
     pub tls: Tls,
     /// `[database]`
     pub database: Database,
+    /// `[webhooks]`
+    pub webhooks: Webhooks,
     /// `[limits]`
     pub limits: Limits,
     /// `[retention]`
@@ -217,6 +228,7 @@ impl Default for Config {
             mqtt: Mqtt::default(),
             tls: Tls::default(),
             database: Database::default(),
+            webhooks: Webhooks::default(),
             limits: Limits::default(),
             retention: Retention::default(),
             accounts: Accounts::default(),
@@ -237,6 +249,7 @@ impl Config {
         self.mqtt.read(given);
         self.tls.read(given);
         self.database.read(given);
+        self.webhooks.read(given);
         self.limits.read(given);
         self.retention.read(given);
         self.accounts.read(given);
@@ -257,6 +270,7 @@ impl Config {
             url: self.database.url.as_deref().map(without_password),
         }
         .write(out);
+        self.webhooks.write(out);
         self.limits.write(out);
         self.retention.write(out);
         self.accounts.write(out);

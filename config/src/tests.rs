@@ -193,6 +193,10 @@ fn the_example_file_has_every_key_and_says_its_default() {
             ..all.limits.clone()
         },
         tls: Tls::default(),
+        webhooks: Webhooks {
+            authority: None,
+            ..all.webhooks.clone()
+        },
         database: Database::default(),
         accounts: Accounts::default(),
         ..all

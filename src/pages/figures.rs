@@ -39,7 +39,7 @@ const fn figure(
     }
 }
 
-const FIGURES: [Figure; 19] = [
+const FIGURES: [Figure; 20] = [
     figure(
         "belfry_accepted_total",
         Kind::Counter,
@@ -53,6 +53,13 @@ const FIGURES: [Figure; 19] = [
         Unit::Count,
         &["reason"],
         "Posts refused, by the last part of the problem's type",
+    ),
+    figure(
+        "belfry_webhooks_total",
+        Kind::Counter,
+        Unit::Count,
+        &["result"],
+        "Events sent to webhooks: `taken`, or `failed` and to be sent again",
     ),
     figure(
         "belfry_delivered_total",

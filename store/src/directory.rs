@@ -10,12 +10,14 @@ mod keyrings;
 mod notes;
 mod permissions;
 mod sites;
+mod webhooks;
 
 pub use accounts::{Account, SignIn};
 pub use devices::{Device, DeviceKind, NewDevice};
 pub use keyrings::Keyring;
 pub use permissions::{Endpoint, NewPermission, Permission, PermissionState};
 pub use sites::{Site, SiteCaller, SiteKey, VapidKey};
+pub use webhooks::{SiteOutbox, Trouble};
 
 use belfry_protocol::id::{DeviceId, UserId};
 use belfry_protocol::secret::SecretHash;

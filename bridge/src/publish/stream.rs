@@ -4,10 +4,10 @@
 //! their items is read: what waits is a group of them and the connection's own buffers. Nothing runs
 //! beside it, so it ends with its connection, and what then has no answer may be sent again.
 
-use super::caller::Caller;
 use super::lines::Lines;
 use super::{AtPace, GROUP_MAX, Parsed, PublishResult};
 use crate::Bridge;
+use crate::caller::Caller;
 use axum::body::Body;
 use axum::http::StatusCode;
 use belfry_edge::ApiError;

@@ -4,6 +4,7 @@
 
 mod postgresql;
 mod sites;
+mod webhooks;
 
 use super::*;
 use belfry_protocol::id::{PermissionId, SessionId, SiteKeyId};
@@ -52,6 +53,7 @@ async fn everything(directory: &Directory) {
     permissions(directory).await;
     keyrings(directory).await;
     sites::everything(directory).await;
+    webhooks::everything(directory).await;
     let first = directory.server_secret("seal", [1; 32]).await.unwrap();
     assert_eq!(
         directory.server_secret("seal", [2; 32]).await.unwrap(),

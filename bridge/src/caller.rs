@@ -12,7 +12,7 @@ use belfry_protocol::site::Origin;
 use belfry_store::directory::{Endpoint, Site, SiteCaller};
 
 /// A proven site, by an API key in force.
-pub(super) struct Caller {
+pub(crate) struct Caller {
     key: SecretHash,
     is: SiteCaller,
     poster: Poster,
@@ -20,12 +20,12 @@ pub(super) struct Caller {
 
 impl Inner {
     /// Who sends these headers.
-    pub(super) async fn caller(&self, headers: &HeaderMap) -> Result<Caller, ApiError> {
+    pub(crate) async fn caller(&self, headers: &HeaderMap) -> Result<Caller, ApiError> {
         self.caller_with(presented(headers)?).await
     }
 
     /// The same caller as of now.
-    pub(super) async fn still(&self, caller: &Caller) -> Result<Caller, ApiError> {
+    pub(crate) async fn still(&self, caller: &Caller) -> Result<Caller, ApiError> {
         self.caller_with(caller.key).await
     }
 
@@ -44,7 +44,7 @@ impl Inner {
     }
 
     /// The secret in an endpoint of this server.
-    pub(super) fn secret_of<'a>(&self, endpoint: &'a str) -> Result<&'a str, ApiError> {
+    pub(crate) fn secret_of<'a>(&self, endpoint: &'a str) -> Result<&'a str, ApiError> {
         let settings = &self.settings;
         let mut urls = std::iter::once(&settings.public_url).chain(&settings.public_url_former);
         urls.find_map(|url| endpoint.strip_prefix(url.as_str())?.strip_prefix("/push/"))
@@ -53,21 +53,21 @@ impl Inner {
 }
 
 impl Caller {
-    pub(super) fn site(&self) -> &Origin {
+    pub(crate) fn site(&self) -> &Origin {
         &self.is.site.site
     }
 
-    pub(super) fn key_id(&self) -> SiteKeyId {
+    pub(crate) fn key_id(&self) -> SiteKeyId {
         self.is.key
     }
 
     /// By the site: another key of it is no other rate.
-    pub(super) fn poster(&self) -> Poster {
+    pub(crate) fn poster(&self) -> Poster {
         self.poster
     }
 
     /// Whether this endpoint is one of the site's, and asks for no VAPID key that is not.
-    pub(super) fn may_post_to(&self, endpoint: &Endpoint) -> Result<(), ApiError> {
+    pub(crate) fn may_post_to(&self, endpoint: &Endpoint) -> Result<(), ApiError> {
         let forbidden = |kind, detail: String| {
             Err(ApiError::new(StatusCode::FORBIDDEN, kind, detail).at("endpoint"))
         };
