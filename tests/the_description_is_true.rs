@@ -5,6 +5,9 @@
 //! status, headers and body by the document, and that nothing is let in without a right to it.
 
 use crate::harness::{PASSWORD, TestServer, User, marked_body, peers, post};
+use crate::sites::Publisher;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use serde_json::{Value, json};
 use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
@@ -67,7 +70,8 @@ async fn something_of_everything(server: &TestServer) -> Given {
         server: server.client().with_token(token.clone()),
     };
     let device = user.device("laptop").await;
-    let permission = user.approve("https://news.example").await.permission;
+    let site = Publisher::of(server).await;
+    let permission = user.approve(&site.web.origin).await.permission;
     let http = reqwest::Client::new();
     let posted = post(&http, &permission.endpoint, marked_body(1)).await;
     let message = posted.expect("an answer").headers()["location"].clone();
@@ -99,6 +103,8 @@ async fn something_of_everything(server: &TestServer) -> Given {
         ("BELFRY_ENDPOINT", last_part(&permission.endpoint)),
         ("BELFRY_MESSAGE", last_part(message.to_str().expect("text"))),
         ("BELFRY_NOTIFICATION", read[0].notification.id.to_string()),
+        ("BELFRY_BODY", BASE64URL.encode(marked_body(2))),
+        ("BELFRY_SITE_KEY", site.key),
         ("BELFRY_SIGN_IN", sign_in(true)),
         ("BELFRY_OTHER_SIGN_IN", sign_in(false)),
         ("BELFRY_TOKEN", token),

@@ -92,8 +92,9 @@ struct PublishResult {
     /// The seconds in force.
     #[serde(skip_serializing_if = "Option::is_none")]
     ttl: Option<u64>,
-    /// Why it was refused.
+    /// Why it was refused; over a rate it has the members of a `RateProblem` too.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Problem>)]
     problem: Option<RateProblem>,
     /// Seconds after which to try again, where that may help.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -9,8 +9,8 @@ use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme,
 };
 use utoipa::openapi::{
-    Content, ContentBuilder, Header, Info, License, ObjectBuilder, OpenApi, Ref, RefOr, Response,
-    ResponseBuilder, Server, Tag, Type,
+    Content, ContentBuilder, Header, Info, License, ObjectBuilder, OpenApi, Ref, RefOr, Required,
+    Response, ResponseBuilder, Server, Tag, Type,
 };
 
 /// The tags, in the order in which the reference shows them.
@@ -129,6 +129,9 @@ fn complete_operation(path: &str, operation: &mut Operation) {
         .or_insert(RefOr::T(other));
     if let Some(RefOr::T(body)) = &mut operation.request_body {
         take_schemas_of_bytes(body.content.iter_mut());
+        if body.required != Some(Required::True) {
+            body.content.values_mut().for_each(take_null_of_body);
+        }
     }
     for (status, response) in responses.iter_mut() {
         let RefOr::T(response) = response else {
@@ -178,6 +181,15 @@ fn take_null(schema: &mut RefOr<Schema>) {
         if let [only] = &types[..] {
             object.schema_type = SchemaType::Type(only.clone());
         }
+    }
+}
+
+/// Nor is a body that may be left out.
+fn take_null_of_body(content: &mut RefOr<Content>) {
+    if let RefOr::T(content) = content
+        && let Some(schema) = &mut content.schema
+    {
+        take_null(schema);
     }
 }
 

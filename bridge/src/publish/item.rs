@@ -5,8 +5,9 @@ use crate::headers::encoding_named;
 use crate::posting::Item;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use belfry_edge::ApiError;
+use belfry_edge::{ApiError, Whole};
 use belfry_protocol::push::{InvalidHeader, Ttl};
+use serde::Deserialize as _;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use std::fmt;
@@ -85,9 +86,13 @@ impl Fields {
         let missing = "ttl is required: seconds that it may wait, such as 3600";
         let ttl = match ttl {
             None => return Err(ApiError::malformed("ttl", missing)),
-            Some(seconds) => seconds.as_u64().ok_or_else(|| {
-                ApiError::malformed("ttl", "ttl is a whole number of seconds, such as 3600")
-            })?,
+            Some(seconds) => match Whole::deserialize(seconds) {
+                Ok(Whole(seconds)) => seconds,
+                Err(_) => {
+                    let detail = "ttl is a whole number of seconds, such as 3600";
+                    return Err(ApiError::malformed("ttl", detail));
+                }
+            },
         };
         let encoding =
             encoding_named(text("encoding", encoding)?).map_err(|error| error.at("encoding"))?;
@@ -233,7 +238,12 @@ mod tests {
         }
         check(without("encoding"), Err((415, "encoding")));
         check(with("encoding", "aesgcm".into()), Err((415, "encoding")));
-        for number in [json!(0), json!(4_294_967_295_u64), json!(1_u64 << 60)] {
+        for number in [
+            json!(0),
+            json!(60.0),
+            json!(4_294_967_295_u64),
+            json!(1_u64 << 60),
+        ] {
             check(with("ttl", number), Ok(()));
         }
         for number in [
