@@ -4,7 +4,7 @@
 //! for what it allows and for what it forbids, one by one and in a row, and judges each answer: its
 //! status, headers and body by the document, and that nothing is let in without a right to it.
 
-use crate::harness::{PASSWORD, TestServer, User, marked_body, peers, post};
+use crate::harness::{PASSWORD, TestServer, User, marked_body, peers};
 use crate::sites::Publisher;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
@@ -60,54 +60,96 @@ fn last_part(url: &str) -> String {
     url.rsplit('/').next().expect("a part").to_owned()
 }
 
+/// The user's own requests, as they stand in the document.
+struct Api {
+    http: reqwest::Client,
+    url: String,
+    token: String,
+}
+
+impl Api {
+    async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Value {
+        let method = method.parse().expect("a method");
+        let mut request = self.http.request(method, format!("{}{path}", self.url));
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.bearer_auth(&self.token).send().await;
+        let answer = answer.expect("an answer");
+        assert!(answer.status().is_success(), "{path}: {}", answer.status());
+        let body = answer.bytes().await.expect("a body");
+        serde_json::from_slice(&body).unwrap_or(Value::Null)
+    }
+
+    /// The ids of this sign-in and of another.
+    async fn sign_ins(&self) -> [String; 2] {
+        let listed = self.ask("GET", "/v1/sessions", None).await;
+        [true, false].map(|current| {
+            let mut items = listed["items"].as_array().expect("items").iter();
+            let found = items.find(|item| item["current"] == current);
+            found.expect("both")["id"]
+                .as_str()
+                .expect("an id")
+                .to_owned()
+        })
+    }
+
+    /// Posts, and where the message and its receipts are.
+    async fn post(&self, endpoint: &str) -> [String; 2] {
+        let posted = self.http.post(endpoint).header("TTL", "86400");
+        let posted = posted
+            .header("Content-Encoding", "crypto-box")
+            .header("Prefer", "respond-async")
+            .body(marked_body(1));
+        let answer = posted.send().await.expect("an answer");
+        assert_eq!(answer.status(), 202);
+        let header = |name| answer.headers()[name].to_str().expect("text");
+        let (receipts, _) = header("link").split_once('>').expect("a link");
+        [header("location"), receipts].map(last_part)
+    }
+}
+
 /// One of each thing that a path can name, on a server with one user.
 async fn something_of_everything(server: &TestServer) -> Given {
-    let user = server.user("ada").await;
+    let User { id, .. } = server.user("ada").await;
     let signed_in = server.client().sign_in("ada", PASSWORD, None).await;
     let token = signed_in.expect("a sign-in").access_token;
     let user = User {
-        id: user.id,
+        id,
         server: server.client().with_token(token.clone()),
+    };
+    let api = Api {
+        http: reqwest::Client::new(),
+        url: server.url(),
+        token,
     };
     let device = user.device("laptop").await;
     let site = Publisher::of(server).await;
     let permission = user.approve(&site.web.origin).await.permission;
-    let http = reqwest::Client::new();
-    let posted = post(&http, &permission.endpoint, marked_body(1)).await;
-    let message = posted.expect("an answer").headers()["location"].clone();
+    let path = format!("/v1/permissions/{}", permission.permission_id);
+    api.ask("PATCH", &path, Some(json!({"receipts": true})))
+        .await;
+    let [message, receipts] = api.post(&permission.endpoint).await;
+    let [_, other_receipts] = api.post(&permission.endpoint).await;
     let read = user.server.notifications(0, 1).await.expect("a page");
-    let sign_ins = http.get(format!("{}/v1/sessions", server.url()));
-    let sign_ins = sign_ins
-        .bearer_auth(&token)
-        .send()
-        .await
-        .expect("an answer");
-    let sign_ins: Value = sign_ins.json().await.expect("JSON");
-    let sign_in = |current: bool| {
-        let mut items = sign_ins["items"].as_array().expect("items").iter();
-        let found = items.find(|item| item["current"] == current);
-        found.expect("both")["id"]
-            .as_str()
-            .expect("an id")
-            .to_owned()
-    };
     let sealed = json!({"sealed": "AAAA", "wraps": {"recovery": "AAAA"}});
-    let keyring = http.put(format!("{}/v1/keyring", server.url()));
-    let keyring = keyring.bearer_auth(&token).json(&sealed).send().await;
-    assert!(keyring.expect("an answer").status().is_success());
+    api.ask("PUT", "/v1/keyring", Some(sealed)).await;
+    let [sign_in, other_sign_in] = api.sign_ins().await;
     vec![
-        ("BELFRY_URL", server.url()),
+        ("BELFRY_URL", api.url),
+        ("BELFRY_TOKEN", api.token),
+        ("BELFRY_SIGN_IN", sign_in),
+        ("BELFRY_OTHER_SIGN_IN", other_sign_in),
         ("BELFRY_DEVICE", device.device_id.to_string()),
         ("BELFRY_DEVICE_PASSWORD", device.mqtt.password),
         ("BELFRY_PERMISSION", permission.permission_id.to_string()),
         ("BELFRY_ENDPOINT", last_part(&permission.endpoint)),
-        ("BELFRY_MESSAGE", last_part(message.to_str().expect("text"))),
-        ("BELFRY_NOTIFICATION", read[0].notification.id.to_string()),
         ("BELFRY_BODY", BASE64URL.encode(marked_body(2))),
+        ("BELFRY_MESSAGE", message),
+        ("BELFRY_RECEIPTS", receipts),
+        ("BELFRY_OTHER_RECEIPTS", other_receipts),
+        ("BELFRY_NOTIFICATION", read[0].notification.id.to_string()),
         ("BELFRY_SITE_KEY", site.key),
-        ("BELFRY_SIGN_IN", sign_in(true)),
-        ("BELFRY_OTHER_SIGN_IN", sign_in(false)),
-        ("BELFRY_TOKEN", token),
     ]
 }
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 URL = os.environ["BELFRY_URL"]
 TOKEN = os.environ["BELFRY_TOKEN"]
 # What the run itself stands on, so that nothing deletes it.
-KEPT = {os.environ[name] for name in ("BELFRY_SIGN_IN", "BELFRY_DEVICE", "BELFRY_PERMISSION")}
+KEPT_NAMES = ("BELFRY_SIGN_IN", "BELFRY_DEVICE", "BELFRY_PERMISSION", "BELFRY_RECEIPTS")
+KEPT = {os.environ[name] for name in KEPT_NAMES}
 # They end the sign-in that they are asked with, and so have one of an account made for that.
 ENDING = {"sign_out", "erase_account", "change_password"}
 # The shortest crypto-box body: 24 bytes of nonce, 16 of authenticator, 128 of text.
