@@ -279,17 +279,19 @@ async fn the_page_for_curl() {
     check(saved(page, "send.sh", "the message is too long", true)).await;
 }
 
-/// The build makes the programs of this page, so that it has to be the same text.
+/// The programs of this page are built ahead, so that it has to be the same text.
 const RUST: &str = include_str!("../docs/senders/rust.md");
 
-async fn check_rust(info: &str, source: &str, example: &str, too_long: &'static str) {
+async fn check_rust(info: &str, source: &str, program: PathBuf, too_long: &'static str) {
     assert_eq!(
         block(RUST, info),
         Some(source),
         "copy the program to the page"
     );
-    let program = built("examples").join(example);
-    assert!(program.exists(), "cargo builds examples with the tests");
+    assert!(
+        program.exists(),
+        "cargo builds examples with the tests, and ./dev what is in tests/peers"
+    );
     let run = format!("{} '{TITLE}'", program.display());
     check(Program {
         page: RUST,
@@ -307,7 +309,7 @@ async fn the_page_for_rust_with_our_client() {
     check_rust(
         "rust client",
         source,
-        "sender_client",
+        built("examples").join("sender_client"),
         "the message is too long",
     )
     .await;
@@ -319,10 +321,17 @@ async fn the_page_for_rust_with_web_push_native() {
     check_rust(
         "rust web_push_native",
         source,
-        "sender_web_push_native",
+        built("examples").join("sender_web_push_native"),
         "refused: 413",
     )
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_for_rust_with_web_push() {
+    let source = include_str!("senders/web_push.rs");
+    let program = peers().join("web_push_rust/target/debug/sender_web_push");
+    check_rust("rust web_push", source, program, "maximum payload size").await;
 }
 
 #[test]
