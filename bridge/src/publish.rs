@@ -19,6 +19,7 @@ use axum::response::{IntoResponse as _, Response};
 use belfry_edge::{ApiError, RateProblem, read_body};
 use belfry_protocol::problem::Problem;
 use belfry_protocol::push::{ContentEncoding, Urgency};
+use belfry_protocol::secret::SecretHash;
 use belfry_protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -223,6 +224,13 @@ impl Inner {
         let now = (self.clock)();
         self.directory
             .note_call(caller.site(), caller.key_id(), now);
+        let ahead = items.iter().take(GROUP_MAX);
+        let secrets = ahead.filter_map(|item| self.secret_of(item.endpoint()?).ok());
+        let secrets: Vec<_> = secrets
+            .map(|secret| SecretHash::of(secret.as_bytes()))
+            .collect();
+        // Where that fails, each says so itself.
+        let _ = self.directory.read_endpoints(&secrets).await;
         let (mut admitted, mut refused) = (Vec::new(), Vec::new());
         let mut wait = None;
         while admitted.len() + refused.len() < GROUP_MAX

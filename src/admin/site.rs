@@ -1,6 +1,8 @@
 //! `belfry admin site`: sites that publish with an API key, the proof of their origins, their keys, and
 //! the VAPID keys that count as theirs.
 
+mod shown;
+
 use super::proof::{self, Look};
 use super::{Desk, ServeOptions};
 use anyhow::{Context as _, bail};
@@ -9,11 +11,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use belfry_protocol::id::SiteKeyId;
 use belfry_protocol::secret::{Secret, SecretHash};
 use belfry_protocol::site::Origin;
-use belfry_protocol::time::Timestamp;
 use belfry_store::directory::{DirectoryError, Site, SiteKey, VapidKey};
 use clap::{Args, Subcommand};
-use serde::Serialize;
-use std::fmt;
+use shown::{Done, ListedSite, MadeKey, ShownKey, ShownSite, ShownVapid};
 use std::net::{IpAddr, SocketAddr};
 
 /// What an API key begins with, so that it is known for one where it should not be.
@@ -353,148 +353,4 @@ fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).context("the system has no random numbers")?;
     Ok(bytes)
-}
-
-/// A site with what proves it.
-#[derive(Serialize)]
-struct ShownSite {
-    site: Origin,
-    proven: Option<Timestamp>,
-    proof: ShownProof,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    looked: Vec<Look>,
-}
-
-#[derive(Serialize)]
-struct ShownProof {
-    line: String,
-    url: String,
-    record: Option<String>,
-}
-
-impl ShownSite {
-    fn of(site: &Site) -> Self {
-        Self {
-            site: site.site.clone(),
-            proven: site.proven,
-            proof: ShownProof {
-                line: site.proof_line(),
-                url: site.proof_url(),
-                record: site.proof_record(),
-            },
-            looked: Vec::new(),
-        }
-    }
-}
-
-impl fmt::Display for ShownSite {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { site, proof, .. } = self;
-        for Look { at, found, .. } in &self.looked {
-            writeln!(f, "{at}: found {found}")?;
-        }
-        if let Some(at) = self.proven {
-            return write!(f, "{site} is proven since {at}");
-        }
-        writeln!(f, "{site} is not proven yet. Place this line:\n")?;
-        writeln!(f, "  {}\n", proof.line)?;
-        writeln!(f, "as text at {}", proof.url)?;
-        if let Some(record) = &proof.record {
-            writeln!(f, "or as a TXT record of {record}")?;
-        }
-        write!(f, "and then run: belfry admin site verify {site}")
-    }
-}
-
-#[derive(Serialize)]
-struct ListedSite {
-    site: Origin,
-    created: Timestamp,
-    proven: Option<Timestamp>,
-    /// API keys in force.
-    keys: usize,
-}
-
-impl fmt::Display for ListedSite {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { site, keys, .. } = self;
-        match self.proven {
-            Some(at) => write!(f, "{site}  proven {at}  API keys: {keys}"),
-            None => write!(f, "{site}  not proven  API keys: {keys}"),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct MadeKey {
-    #[serde(flatten)]
-    site: ShownSite,
-    key_id: SiteKeyId,
-    name: Option<String>,
-    key: String,
-}
-
-/// The key alone, for `$(…)`.
-impl fmt::Display for MadeKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.key)
-    }
-}
-
-#[derive(Serialize)]
-struct ShownKey {
-    key_id: SiteKeyId,
-    name: Option<String>,
-    created: Timestamp,
-    last_used: Option<Timestamp>,
-    revoked: Option<Timestamp>,
-}
-
-impl fmt::Display for ShownKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            key_id, created, ..
-        } = self;
-        write!(f, "{key_id}  made {created}")?;
-        match self.last_used {
-            Some(at) => write!(f, "  last used {at}")?,
-            None => write!(f, "  never used")?,
-        }
-        if let Some(at) = self.revoked {
-            write!(f, "  revoked {at}")?;
-        }
-        match &self.name {
-            Some(name) => write!(f, "  {}", name.escape_debug()),
-            None => Ok(()),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct ShownVapid {
-    public_key: String,
-    /// The API key that it counts with; none for each of the site.
-    with: Option<SiteKeyId>,
-    created: Timestamp,
-}
-
-impl fmt::Display for ShownVapid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.with {
-            Some(id) => write!(f, "{}  with the API key {id}", self.public_key),
-            None => write!(f, "{}  with each API key", self.public_key),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct Done {
-    site: Origin,
-    done: String,
-}
-
-impl fmt::Display for Done {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.site, self.done)
-    }
 }

@@ -57,6 +57,14 @@ impl Parsed {
         Some(parsed.unwrap_or_else(|error| Self::NotJson(error.to_string())))
     }
 
+    /// Where it says that it goes.
+    pub(super) fn endpoint(&self) -> Option<&str> {
+        match self {
+            Self::Fields(fields) => fields.0[0].as_ref()?.as_str(),
+            _ => None,
+        }
+    }
+
     /// The item, each part of it well-formed by itself.
     pub(super) fn read(&self) -> Result<Addressed, ApiError> {
         match self {

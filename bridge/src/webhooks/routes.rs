@@ -9,7 +9,7 @@ use belfry_edge::{ApiError, Query, read_body};
 use belfry_protocol::problem::Problem;
 use belfry_protocol::time::Timestamp;
 use belfry_store::directory::SiteOutbox;
-use belfry_store::mailbox::Mailbox as _;
+use belfry_store::mailbox::{Mailbox as _, OutboxPage, Owner};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -257,9 +257,14 @@ async fn events(
         return Err(ApiError::malformed("limit", detail));
     }
     let after = after.unwrap_or(0);
-    let owner = inner.open(&caller).await?;
-    let page = bridge.mailbox.outbox(owner, after, limit as usize).await?;
-    let page = page.unwrap_or_default();
+    let owner = Owner::site(caller.site());
+    let page = match bridge.mailbox.outbox(owner, after, limit as usize).await? {
+        Some(page) => page,
+        None => {
+            inner.open(&caller).await?;
+            OutboxPage::default()
+        }
+    };
     let next = page
         .rows
         .last()

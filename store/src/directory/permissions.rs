@@ -1,6 +1,6 @@
 //! Permissions and the endpoints they are posted to.
 
-use super::{Directory, DirectoryError, execute, fetch, id, millis, time};
+use super::{Directory, DirectoryError, Pool, execute, fetch, hash, id, millis, time};
 use belfry_protocol::id::{PermissionId, UserId};
 use belfry_protocol::secret::SecretHash;
 use belfry_protocol::site::Origin;
@@ -104,6 +104,29 @@ fn permission(row: PermissionRow) -> Result<Permission, DirectoryError> {
     })
 }
 
+/// Endpoints that are read with one statement.
+const READ_TOGETHER: usize = 32;
+
+const READ_ENDPOINTS: &str = "SELECT endpoint_hash, user_id, permission_id, site, state, \
+     application_server_key, receipts FROM permissions WHERE endpoint_hash IN ($1, $2, $3, $4, $5, $6, $7, \
+     $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, \
+     $28, $29, $30, $31, $32)";
+
+type EndpointRow = (Vec<u8>, Vec<u8>, String, i64, Option<Vec<u8>>, i64);
+type HashedRow = (Vec<u8>, Vec<u8>, Vec<u8>, String, i64, Option<Vec<u8>>, i64);
+
+fn endpoint(row: EndpointRow) -> Result<Endpoint, DirectoryError> {
+    let (user, permission, site, state, application_server_key, receipts) = row;
+    Ok(Endpoint {
+        user: id(&user)?,
+        permission: id(&permission)?,
+        site: origin(&site)?,
+        state: PermissionState::read(state)?,
+        application_server_key,
+        receipts: receipts != 0,
+    })
+}
+
 fn origin(text: &str) -> Result<Origin, DirectoryError> {
     text.parse()
         .map_err(|_| DirectoryError::Unreadable("a site"))
@@ -144,30 +167,72 @@ impl Directory {
         if let Some(known) = self.endpoints.get(&secret).await {
             return Ok(Some(known));
         }
-        type Row = (Vec<u8>, Vec<u8>, String, i64, Option<Vec<u8>>, i64);
         let since = self.moment();
         let row = fetch!(
             self,
             fetch_optional,
-            Row,
+            EndpointRow,
             "SELECT user_id, permission_id, site, state, application_server_key, receipts FROM permissions \
              WHERE endpoint_hash = $1",
             &secret.as_bytes()[..]
         )?;
-        let Some((user, permission, site, state, application_server_key, receipts)) = row else {
+        let Some(endpoint) = row.map(endpoint).transpose()? else {
             return Ok(None);
-        };
-        let endpoint = Endpoint {
-            user: id(&user)?,
-            permission: id(&permission)?,
-            site: origin(&site)?,
-            state: PermissionState::read(state)?,
-            application_server_key,
-            receipts: receipts != 0,
         };
         self.remember(&self.endpoints, secret, endpoint.clone(), since)
             .await;
         Ok(Some(endpoint))
+    }
+
+    /// Reads endpoints that will be asked for, many with a statement, so that [`Self::endpoint`] has
+    /// them in memory.
+    ///
+    /// # Errors
+    /// The directory is unavailable.
+    pub async fn read_endpoints(&self, secrets: &[SecretHash]) -> Result<(), DirectoryError> {
+        let unknown = secrets
+            .iter()
+            .filter(|secret| !self.endpoints.contains_key(*secret));
+        let unknown: Vec<SecretHash> = unknown.copied().collect();
+        for some in unknown.chunks(READ_TOGETHER) {
+            let since = self.moment();
+            for (secret, endpoint) in self.read_some_endpoints(some).await? {
+                self.remember(&self.endpoints, secret, endpoint, since)
+                    .await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_some_endpoints(
+        &self,
+        secrets: &[SecretHash],
+    ) -> Result<Vec<(SecretHash, Endpoint)>, DirectoryError> {
+        let Some(last) = secrets.last() else {
+            return Ok(Vec::new());
+        };
+        // The statement has one length; what is left of it is filled with what is asked for anyway.
+        let all = secrets.iter().chain(std::iter::repeat(last));
+        let all = all.take(READ_TOGETHER);
+        let rows = match &self.pool {
+            Pool::Sqlite(pool) => {
+                let query = sqlx::query_as::<_, HashedRow>(READ_ENDPOINTS);
+                let query = all.fold(query, |query, hash| query.bind(&hash.as_bytes()[..]));
+                query.fetch_all(pool).await?
+            }
+            Pool::Postgres(pool) => {
+                let query = sqlx::query_as::<_, HashedRow>(READ_ENDPOINTS);
+                let query = all.fold(query, |query, hash| query.bind(&hash.as_bytes()[..]));
+                query.fetch_all(pool).await?
+            }
+        };
+        let endpoints =
+            rows.into_iter()
+                .map(|(hashed, user, permission, site, state, key, receipts)| {
+                    let row = (user, permission, site, state, key, receipts);
+                    Ok((hash(hashed)?, endpoint(row)?))
+                });
+        endpoints.collect()
     }
 
     /// A page of a user's permissions that are not revoked, by id, after the cursor.

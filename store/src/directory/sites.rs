@@ -168,11 +168,12 @@ impl Directory {
         Ok(())
     }
 
-    /// Removes a site with its keys; whether it was there.
+    /// Removes a site with its keys and its webhook; whether it was there.
     ///
     /// # Errors
     /// The directory is unavailable; trying again goes on where it stopped.
     pub async fn remove_site(&self, site: &Origin) -> Result<bool, DirectoryError> {
+        self.remove_webhook(site).await?;
         let site = site.as_str();
         execute!(self, "DELETE FROM site_keys WHERE site = $1", site)?;
         execute!(self, "DELETE FROM site_vapid_keys WHERE site = $1", site)?;

@@ -293,6 +293,7 @@ async fn permissions(directory: &Directory) {
         directory.endpoint(SecretHash::of(b"none")).await.unwrap(),
         None
     );
+    read_ahead(directory, &endpoint).await;
     assert_eq!(directory.count_permissions(user()).await.unwrap(), 2);
     assert_eq!(
         directory.permissions(user(), None, 1).await.unwrap(),
@@ -353,6 +354,25 @@ async fn permissions(directory: &Directory) {
     }
     let expected = [(user(), permission(6).id), (other, permission(5).id)];
     assert_eq!(all, expected, "without what was revoked");
+}
+
+/// Those that are read together are what is read alone, and in memory then.
+async fn read_ahead(directory: &Directory, first: &Endpoint) {
+    let hashes = ["none", "endpoint", "another"].map(|text| SecretHash::of(text.as_bytes()));
+    // More than one statement, all but a few of them for nobody.
+    let strangers = (0..70u8).map(|number| SecretHash::of(&[number]));
+    let asked: Vec<_> = strangers.chain(hashes).collect();
+    directory.endpoints.invalidate_all();
+    directory.endpoints.run_pending_tasks().await;
+    directory.read_endpoints(&asked).await.unwrap();
+    assert!(!directory.endpoints.contains_key(&hashes[0]));
+    let known = directory.endpoints.get(&hashes[1]).await;
+    assert_eq!(known.as_ref(), Some(first));
+    let second = directory.endpoints.get(&hashes[2]).await.unwrap();
+    directory.endpoints.invalidate(&hashes[2]).await;
+    let alone = directory.endpoint(hashes[2]).await.unwrap();
+    assert_eq!(alone.as_ref(), Some(&second));
+    directory.read_endpoints(&[]).await.unwrap();
 }
 
 async fn keyrings(directory: &Directory) {

@@ -71,6 +71,7 @@ pub(super) async fn everything(directory: &Directory) {
     assert!(removed().await.is_empty());
     directory.remove_site(&site).await.unwrap();
     assert_eq!(sent().await, None);
+    assert_eq!(read().await.webhook, None, "added anew it has none");
     assert_eq!(removed().await, std::slice::from_ref(&site));
     directory.forget_site_outbox(&site).await.unwrap();
     assert!(removed().await.is_empty());
