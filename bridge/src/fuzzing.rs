@@ -75,7 +75,7 @@ fn judge(
     answer: &HeaderMap,
     problem: &[u8],
 ) {
-    if status != StatusCode::CREATED {
+    if ![StatusCode::CREATED, StatusCode::ACCEPTED].contains(&status) {
         assert!(
             matches!(
                 status.as_u16(),
@@ -103,6 +103,9 @@ fn judge(
     assert_eq!(check_structure(encoding, body), Ok(()));
     assert!(number != RESTRICTED || one("authorization").is_some());
     assert!(answer.contains_key(header::LOCATION));
+    let told = status == StatusCode::ACCEPTED;
+    assert!(!told || (number == 1 && headers.contains_key("prefer")));
+    assert_eq!(answer.contains_key(header::LINK), told);
 }
 
 fn headers(head: &[u8]) -> HeaderMap {
@@ -198,7 +201,7 @@ impl Site {
                 site: "https://news.example".parse().expect("an origin"),
                 name: None,
                 state,
-                receipts: false,
+                receipts: number == 1,
                 created: at,
                 accepted: 0,
                 last_used: None,

@@ -5,6 +5,7 @@ use super::disk::{Disk, ReadError};
 use crate::mailbox::command::Commit;
 use crate::mailbox::outbox::{News, OUTBOX_ROWS_MAX, Owner, Told};
 use crate::mailbox::rows::{self, LogRow};
+use belfry_protocol::site::Origin;
 use belfry_protocol::time::Timestamp;
 use fjall::OwnedWriteBatch;
 use std::collections::{BTreeMap, HashSet};
@@ -45,8 +46,8 @@ impl Outboxes {
     }
 
     /// Whether a site's log is open.
-    pub(super) fn has_site(&self, site: Owner) -> bool {
-        self.sites.contains(&site)
+    pub(super) fn has_site(&self, site: &Origin) -> bool {
+        !self.sites.is_empty() && self.sites.contains(&Owner::site(site))
     }
 
     /// Whether a log is open.

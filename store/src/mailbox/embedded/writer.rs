@@ -9,7 +9,7 @@ use super::outboxes::{self, Outboxes};
 use super::{Clock, OpenError};
 use crate::mailbox::MailboxLimits;
 use crate::mailbox::command::{Command, Commit, CommitListener, Outcome, Refusal};
-use crate::mailbox::outbox::{Owner, Receipts};
+use crate::mailbox::outbox::Receipts;
 use crate::mailbox::rows::{self, IdempotencyRow};
 use crate::mailbox::user::{Context, Depth, Outbox};
 use belfry_protocol::id::{DeviceId, UserId};
@@ -341,7 +341,7 @@ impl Writer {
             }
             Some(Receipts::New(_)) | None => false,
         };
-        let site = self.outboxes.has_site(Owner::site(&accept.envelope.site));
+        let site = self.outboxes.has_site(&accept.envelope.site);
         Ok(Outbox { site, named })
     }
 

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::mailbox::Departure;
+use crate::mailbox::{Departure, Owner, Seq};
 use belfry_protocol::id::{NotificationId, PermissionId};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -329,6 +329,87 @@ fn what_is_over_goes_slice_by_slice_the_earliest_first() {
     now.store(131_000, Ordering::SeqCst);
     assert!(!writer.prune(two()));
     assert_eq!(due(&mut writer), []);
+}
+
+const RECEIPTS: Owner = Owner::receipts([3; 16]);
+
+/// The places of what is told to the receipt subscription, as a reader sees them.
+fn told(writer: &mut Writer) -> Option<Vec<u64>> {
+    let page = writer.shared.outbox(RECEIPTS, 0, 100).unwrap()?;
+    Some(page.rows.iter().map(|told| told.n).collect())
+}
+
+/// Permits receipts, posts this many with one, and gives what withdraws each.
+fn post_with_receipts(writer: &mut Writer, count: u64) -> Vec<Command> {
+    let permit = Command::SetPermission {
+        user: USER,
+        permission: PermissionId::from_bytes([1; 16]),
+        site: site(),
+        muted: false,
+        receipts: true,
+        endpoint: belfry_protocol::secret::SecretHash::from_bytes([1; 32]),
+    };
+    assert!(ask(writer, vec![permit])[0].is_ok());
+    for _ in 0..count {
+        let Command::Accept(mut accept) = accept() else {
+            panic!("it is an accept");
+        };
+        accept.receipts = Some(Receipts::New(RECEIPTS));
+        assert!(ask(writer, vec![Command::Accept(accept)])[0].is_ok());
+    }
+    let withdraw = |seq| Command::Withdraw {
+        user: USER,
+        seq: Seq(seq),
+    };
+    (1..=count).map(withdraw).collect()
+}
+
+#[test]
+fn what_was_told_in_a_batch_that_was_not_written_is_told_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let now = Arc::new(AtomicU64::new(1_000));
+    let mut writer = writer_at(folder.path(), &now);
+    let withdraw = post_with_receipts(&mut writer, 2);
+    assert_eq!(told(&mut writer), Some(vec![]));
+    fail(&mut writer, withdraw[..1].to_vec());
+    assert_eq!(told(&mut writer), Some(vec![]));
+    let close = Command::CloseOutbox { owner: RECEIPTS };
+    fail(&mut writer, vec![close]);
+    assert!(ask(&mut writer, withdraw).iter().all(Result::is_ok));
+    assert_eq!(told(&mut writer), Some(vec![1, 2]));
+}
+
+#[test]
+fn what_was_told_goes_slice_by_slice_and_its_log_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let now = Arc::new(AtomicU64::new(1_000));
+    let mut writer = writer_at(folder.path(), &now);
+    for withdraw in post_with_receipts(&mut writer, 3) {
+        assert!(ask(&mut writer, vec![withdraw])[0].is_ok());
+        now.fetch_add(1_000, Ordering::SeqCst);
+    }
+    let one = || Slice {
+        outbox_rows: 1,
+        ..Slice::ALL
+    };
+    let history = u64::try_from(MailboxLimits::default().history.as_millis()).unwrap();
+    now.fetch_add(history, Ordering::SeqCst);
+    // Three rows and the log itself, which is over with the last of them.
+    for left in [Some(vec![2, 3]), Some(vec![3])] {
+        assert!(writer.prune(one()));
+        assert_eq!(told(&mut writer), left);
+    }
+    assert!(writer.prune(one()) && writer.prune(one()) && !writer.prune(one()));
+    assert_eq!(told(&mut writer), None);
+    let disk = writer.disk().unwrap();
+    for space in [
+        &disk.outbox,
+        &disk.outbox_dues,
+        &disk.outbox_logs,
+        &disk.awaited,
+    ] {
+        assert_eq!(space.iter().count(), 0);
+    }
 }
 
 #[test]
