@@ -120,6 +120,7 @@ struct NumberedEvent {
 #[into_params(parameter_in = Query)]
 struct After {
     /// `next` of the page before; from the oldest that is kept if not given
+    #[param(format = "uint64")]
     after: Option<u64>,
     /// At most, 100 if not given
     #[param(minimum = 1, maximum = 1_000)]
