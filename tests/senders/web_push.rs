@@ -17,7 +17,9 @@ async fn main() -> anyhow::Result<ExitCode> {
         json!({"title": title, "body": "All tests are green", "url": "https://news.example/42"});
     let content = content.to_string();
 
+    let audience = reqwest::Url::parse(&subscription.endpoint)?.origin();
     let mut vapid = VapidSignatureBuilder::from_base64(private_key, &subscription)?;
+    vapid.add_claim("aud", audience.ascii_serialization());
     vapid.add_claim("sub", "mailto:you@news.example");
     let mut message = WebPushMessageBuilder::new(&subscription);
     message.set_payload(ContentEncoding::Aes128Gcm, content.as_bytes());
