@@ -8,7 +8,13 @@ use tokio::sync::watch;
 
 /// The bells of all logs that somebody waits for. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Bells(Arc<Mutex<HashMap<Owner, watch::Sender<()>>>>);
+pub struct Bells(Arc<Mutex<HashMap<Owner, Hung>>>);
+
+struct Hung {
+    sender: watch::Sender<()>,
+    /// How many wait for it.
+    waiting: usize,
+}
 
 /// Somebody who waits. To be made before the log is read, so that nothing that is written meanwhile is
 /// slept through.
@@ -39,8 +45,12 @@ impl Bells {
     /// Waits for what is written to this log from now on.
     pub fn wait_for(&self, owner: Owner) -> Bell {
         let mut bells = self.bells();
-        let bell = bells.entry(owner).or_insert_with(|| watch::channel(()).0);
-        let rung = bell.subscribe();
+        let bell = bells.entry(owner).or_insert_with(|| Hung {
+            sender: watch::channel(()).0,
+            waiting: 0,
+        });
+        bell.waiting += 1;
+        let rung = bell.sender.subscribe();
         drop(bells);
         let bells = self.clone();
         Bell { bells, owner, rung }
@@ -48,11 +58,11 @@ impl Bells {
 
     fn ring(&self, owner: Owner) {
         if let Some(bell) = self.bells().get(&owner) {
-            bell.send_replace(());
+            bell.sender.send_replace(());
         }
     }
 
-    fn bells(&self) -> MutexGuard<'_, HashMap<Owner, watch::Sender<()>>> {
+    fn bells(&self) -> MutexGuard<'_, HashMap<Owner, Hung>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -70,12 +80,11 @@ impl Bell {
 impl Drop for Bell {
     fn drop(&mut self) {
         let mut bells = self.bells.bells();
-        // This one is still among the receivers.
-        if bells
-            .get(&self.owner)
-            .is_some_and(|bell| bell.receiver_count() == 1)
-        {
-            bells.remove(&self.owner);
+        if let Some(bell) = bells.get_mut(&self.owner) {
+            bell.waiting -= 1;
+            if bell.waiting == 0 {
+                bells.remove(&self.owner);
+            }
         }
     }
 }
