@@ -2,6 +2,7 @@
 //! disk. The engine loads it, applies a batch to it, and writes down what is marked as changed.
 
 mod accept;
+mod census;
 mod private;
 pub(super) mod receipts;
 mod sessions;
@@ -21,6 +22,7 @@ use belfry_protocol::id::{DeviceId, NotificationId, PermissionId, UserId};
 use belfry_protocol::secret::SecretHash;
 use belfry_protocol::time::Timestamp;
 use belfry_protocol::topic::{Filter, PrivateTopic};
+use census::Census;
 use receipts::AwaitedAll;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -157,6 +159,8 @@ pub(super) struct UserState {
     pub(super) awaited: AwaitedAll,
     /// Bytes and expiry of the retained messages.
     pub(super) retained: BTreeMap<PrivateTopic, (usize, Timestamp)>,
+    /// What there is, counted; none where that is not known.
+    pub(super) census: Option<Census>,
     pub(super) changes: Changes,
 }
 
@@ -402,6 +406,9 @@ impl UserState {
         }
         self.changes.metas.insert(entry.meta.seq);
         self.changes.bodies.push(entry.clone());
+        if let Some(census) = &mut self.census {
+            census.add(&meta);
+        }
         self.metas.insert(entry.meta.seq, meta);
         self.changes.commits.push(Commit::Stored { user, entry });
     }
@@ -413,6 +420,9 @@ impl UserState {
 
     fn remove(&mut self, seq: Seq) -> Option<Meta> {
         let removed = self.metas.remove(&seq)?;
+        if let Some(census) = &mut self.census {
+            census.take(&removed);
+        }
         if removed.done.is_none() {
             self.changes.depth.take(&removed);
         }

@@ -112,6 +112,9 @@ impl UserState {
                 meta.entry.seen = true;
                 if meta.done.is_none() {
                     meta.done = Some(now);
+                    if let Some(census) = &mut self.census {
+                        census.finish(meta);
+                    }
                     self.changes.depth.take(meta);
                 }
                 self.changes.metas.insert(meta.entry.seq);

@@ -1,11 +1,11 @@
 //! What there is room for, and what goes when there is none.
 
+use super::census::{Census, Tally};
 use super::{Context, Meta, UserState};
 use crate::mailbox::command::{PrivatePublish, Refusal, WhenFull};
 use crate::mailbox::entry::Seq;
 use belfry_protocol::id::PermissionId;
 use belfry_protocol::topic::PrivateTopic;
-use std::collections::{BTreeMap, VecDeque};
 
 impl UserState {
     /// Makes room for one more entry that is owed: what is over and history go first, then the oldest
@@ -19,73 +19,68 @@ impl UserState {
     ) -> u32 {
         let limits = context.limits;
         let share = (limits.notifications / 4).max(1);
-        let all: u64 = self.metas.values().map(|meta| u64::from(meta.bytes)).sum();
-        if self.metas.len() < share && all + u64::from(bytes) <= limits.bytes / 4 {
+        if self.is_small(bytes, context) {
             return 0;
         }
-        self.remove_expired(context.now);
-        let mut history = Tally::default();
-        let mut owed = Tally::default();
-        let mut each: BTreeMap<PermissionId, Tally> = BTreeMap::new();
-        for meta in self.metas.values() {
-            match (meta.done, meta.permission()) {
-                (Some(_), Some(_)) => history.add(meta),
-                // Bounded by the private quarter, and no part of the history.
-                (Some(_), None) => {}
-                (None, holder) => {
-                    owed.add(meta);
-                    if let Some(holder) = holder {
-                        each.entry(holder).or_default().add(meta);
-                    }
-                }
-            }
-        }
-        while history.over(limits.notifications, limits.bytes, 0) {
-            let Some(seq) = history.seqs.pop_front() else {
-                break;
-            };
-            history.take(self.remove(seq));
-        }
-        let mut pushed_out = 0;
-        if let Some(mine) = permission.and_then(|permission| each.get_mut(&permission)) {
-            while mine.over(share - 1, limits.bytes / 4, bytes) {
-                let Some(seq) = mine.seqs.pop_front() else {
-                    break;
-                };
-                let removed = self.remove(seq);
-                owed.take(removed.clone());
-                mine.take(removed);
-                pushed_out += 1;
-            }
-        }
-        while owed.over(limits.notifications.max(1) - 1, limits.bytes, bytes) {
-            let fullest = each.values_mut().max_by_key(|tally| tally.count);
-            let Some(fullest) = fullest else { break };
-            let Some(seq) = fullest.seqs.pop_front() else {
-                break;
-            };
-            let removed = self.remove(seq);
-            owed.take(removed.clone());
-            fullest.take(removed);
-            pushed_out += 1;
-        }
+        self.count(context);
+        let history = |census: &Census| census.history.over(limits.notifications, limits.bytes, 0);
+        self.remove_while(history);
+        let mine = |census: &Census| {
+            let mine = permission.and_then(|permission| census.each.get(&permission))?;
+            mine.over(share - 1, limits.bytes / 4, bytes)
+        };
+        let owed = |census: &Census| {
+            let count = limits.notifications.max(1) - 1;
+            let over = census.owed.is_over(count, limits.bytes, bytes);
+            census.oldest_of_the_fullest().filter(|_| over)
+        };
+        let pushed_out = self.remove_while(mine) + self.remove_while(owed);
         self.changes.pushed_out += pushed_out;
         pushed_out
     }
 
     /// Makes room for one more notification that is owed to nobody: nothing that is owed goes for it.
     pub(super) fn make_history_room(&mut self, bytes: u32, context: &Context<'_>) {
-        self.remove_expired(context.now);
-        let history = self.metas.values();
-        let history = history.filter(|meta| meta.done.is_some() && meta.permission().is_some());
-        let mut history = Tally::of(history);
-        let limits = context.limits;
-        while history.over(limits.notifications.max(1) - 1, limits.bytes, bytes) {
-            let Some(seq) = history.seqs.pop_front() else {
-                break;
-            };
-            history.take(self.remove(seq));
+        if self.is_small(bytes, context) {
+            return;
         }
+        self.count(context);
+        let limits = context.limits;
+        let count = limits.notifications.max(1) - 1;
+        self.remove_while(|census| census.history.over(count, limits.bytes, bytes));
+    }
+
+    /// Whether with so many bytes more there is no more than one permission may hold.
+    fn is_small(&self, bytes: u32, context: &Context<'_>) -> bool {
+        let limits = context.limits;
+        let all = || -> u64 { self.metas.values().map(|meta| u64::from(meta.bytes)).sum() };
+        self.metas.len() < (limits.notifications / 4).max(1)
+            && all() + u64::from(bytes) <= limits.bytes / 4
+    }
+
+    /// Removes what has expired, and counts what there is, where that is not known.
+    fn count(&mut self, context: &Context<'_>) {
+        let known = self.census.as_ref();
+        if known.is_some_and(|census| census.expires > context.now) {
+            #[cfg(debug_assertions)]
+            assert!(known.is_some_and(|census| census.is_of(self.metas.values())));
+            return;
+        }
+        self.census = None;
+        self.remove_expired(context.now);
+        self.census = Some(Census::of(self.metas.values()));
+    }
+
+    /// Removes what `next` names until it names none; gives their number.
+    fn remove_while(&mut self, next: impl Fn(&Census) -> Option<Seq>) -> u32 {
+        let mut removed = 0;
+        while let Some(seq) = self.census.as_ref().and_then(&next) {
+            if self.remove(seq).is_none() {
+                break;
+            }
+            removed += 1;
+        }
+        removed
     }
 
     /// Whether the private space has room for another message, or makes it: settled messages go
@@ -107,15 +102,23 @@ impl UserState {
         let (owed, settled): (Vec<&Meta>, Vec<&Meta>) =
             private.partition(|meta| meta.done.is_none() && meta.live(context.now));
         let owed_alone = Tally::of(owed.iter().copied());
-        if when_full == WhenFull::Refuse && owed_alone.over(count_max, bytes_max, bytes) {
+        if when_full == WhenFull::Refuse && owed_alone.is_over(count_max, bytes_max, bytes) {
             return false;
         }
-        let mut all = Tally::of(settled.into_iter().chain(owed));
-        while all.over(count_max, bytes_max, bytes) {
-            let Some(seq) = all.seqs.pop_front() else {
-                return false;
-            };
-            all.take(self.remove(seq));
+        // In the order in which they are to go: what is settled first.
+        let all: Vec<Seq> = settled
+            .iter()
+            .chain(&owed)
+            .map(|meta| meta.entry.seq)
+            .collect();
+        let mut left = Tally::of(settled.into_iter().chain(owed));
+        for seq in all {
+            if !left.is_over(count_max, bytes_max, bytes) {
+                break;
+            }
+            if let Some(meta) = self.remove(seq) {
+                left.take(&meta);
+            }
         }
         self.make_room(None, bytes, context);
         true
@@ -156,38 +159,5 @@ impl UserState {
             gone.push(topic.clone());
         }
         Ok(gone)
-    }
-}
-
-/// Entries counted, in the order in which they are to go.
-#[derive(Default)]
-struct Tally {
-    seqs: VecDeque<Seq>,
-    count: usize,
-    bytes: u64,
-}
-
-impl Tally {
-    fn of<'a>(metas: impl Iterator<Item = &'a Meta>) -> Self {
-        let mut tally = Self::default();
-        metas.for_each(|meta| tally.add(meta));
-        tally
-    }
-
-    fn add(&mut self, meta: &Meta) {
-        self.seqs.push_back(meta.entry.seq);
-        self.count += 1;
-        self.bytes += u64::from(meta.bytes);
-    }
-
-    fn take(&mut self, removed: Option<Meta>) {
-        if let Some(meta) = removed {
-            self.count -= 1;
-            self.bytes -= u64::from(meta.bytes);
-        }
-    }
-
-    fn over(&self, count: usize, bytes: u64, more: u32) -> bool {
-        self.count > count || self.bytes + u64::from(more) > bytes
     }
 }

@@ -73,6 +73,9 @@ impl UserState {
             if meta.done.is_none() && !self.sessions.values().any(|row| row.owes(&meta.entry, now))
             {
                 meta.done = Some(now);
+                if let Some(census) = &mut self.census {
+                    census.finish(meta);
+                }
                 self.changes.depth.take(meta);
                 self.changes.metas.insert(seq);
                 finished = true;
