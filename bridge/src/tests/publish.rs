@@ -223,6 +223,12 @@ async fn an_item_says_what_headers_would() {
     let all = HistoryRange::After(Seq(0));
     let stored = site.mailbox.history(user(), all, 9).await.unwrap();
     assert_eq!(stored.len(), 1, "one with TTL: 0 is not stored");
+    // After its answer the listener has been told of what was before it.
+    site.command(Command::Seen {
+        user: user(),
+        ids: Vec::new(),
+    })
+    .await;
     assert_eq!(site.transient.load(Ordering::SeqCst), 1);
     let payload: Value = serde_json::from_slice(&stored[0].payload).unwrap();
     let expected = json!({
