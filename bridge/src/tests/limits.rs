@@ -112,16 +112,17 @@ async fn endpoints_of_one_user_answer_a_flood_as_those_of_many_do() {
         made.await.unwrap();
         site.approve_for(stranger, 50 + number, None).await;
     }
-    // Three a second to an endpoint that takes three at once and one a second, until it is long even.
+    // Three a second to an endpoint that takes three at once and one a second, the first ones at once.
     let mut refused = 0;
-    for _ in 0..60 {
+    for round in 0..60 {
         for number in 0..ENDPOINTS {
             let of_one = seen(site.post_from(number, 10 + number).await);
             let of_many = seen(site.post_from(number + 50, 50 + number).await);
             assert_eq!(of_one, of_many, "endpoint {number}");
             refused += u32::from(of_one.0 == 429);
         }
-        site.now.fetch_add(334, Ordering::SeqCst);
+        let passed = if round < 10 { 0 } else { 334 };
+        site.now.fetch_add(passed, Ordering::SeqCst);
     }
     assert!(refused > 100, "a flood, of which {refused} were refused");
 }
