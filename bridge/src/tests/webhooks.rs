@@ -277,9 +277,13 @@ fn run(webhooks: &Webhooks) -> (CancellationToken, tokio::task::JoinHandle<()>) 
 #[tokio::test]
 async fn what_is_not_taken_is_sent_again_before_all_that_follows() {
     let tls = Tls::make();
-    let redirect = Does::Answers(
-        "HTTP/1.1 307 There\r\nLocation: https://127.0.0.1:1/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+    let mut elsewhere = Receiver::start(&tls, []).await;
+    let redirect = format!(
+        "HTTP/1.1 307 There\r\nLocation: https://{HOST}:{}/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        elsewhere.port
     );
+    // Static, as all else that receivers say.
+    let redirect = Does::Answers(redirect.leak());
     let does = [FAILS, Does::Nothing, redirect, TAKES, Does::Floods];
     let mut receiver = Receiver::start(&tls, does).await;
     let (names, _) = leads_to(&["127.0.0.1"]);
@@ -297,6 +301,7 @@ async fn what_is_not_taken_is_sent_again_before_all_that_follows() {
         "a failure, no answer, and a redirect"
     );
     assert_eq!(sending.stands("ok").await, "");
+    assert!(elsewhere.ids.try_recv().is_err(), "no redirect is followed");
 }
 
 #[tokio::test]
