@@ -41,6 +41,7 @@ const SCENES = [
   ["devices-link", "full", "#/devices/link"],
   ["devices-link-wrong", "full", "#/devices/link", async (page) => { await page.type("dialog input", "XKQ2"); await button("Find the device")(page); await page.waitForSelector(".fault"); }],
   ["devices-link-confirm", "full", "#/devices/link", async (page) => { await page.type("dialog input", "XKQ2-7M4D-RT5A-3WNE-6TBY-HJ2C-LP7V-QX4D"); await button("Find the device")(page); await page.waitForSelector(".preview"); }],
+  ["devices-edit", "full", "#/devices", button("Edit nightly script")],
   ["devices-remove", "full", "#/devices", button("Remove nightly script")],
   ["keys-full", "full", "#/keys"], ["keys-empty", "empty", "#/keys"], ["keys-alarm", "alarm", "#/keys"],
   ["keys-phrase", "full", "#/keys/phrase", async (page) => { await button("Replace the recovery phrase")(page); await page.waitForSelector(".phrase"); }],

@@ -1,6 +1,7 @@
 //! What the pages know and what they can ask for: the console's own words, apart from the SDK that
 //! answers them (`live/`). A page reads signals and calls actions; it never sees a key or a socket.
 
+import type { Urgency } from "@belfry/client";
 import type { ReadonlySignal } from "@preact/signals";
 import type { QuietHours } from "./rules/quiet.ts";
 
@@ -58,6 +59,8 @@ export interface Device {
   readonly online: boolean;
   readonly presence: "active" | "away" | null;
   readonly lastSeen: number | null;
+  /** What is less urgent waits for it. */
+  readonly urgencyMin: Urgency;
   readonly self: boolean;
   /** It stands in the keyring's own list. */
   readonly trusted: boolean;
@@ -179,6 +182,7 @@ export interface Actions {
   sendTest(title: string, body: string, onPost: () => void): Promise<void>;
 
   renameDevice(id: string, name: string): Promise<void>;
+  setUrgencyMin(id: string, urgency: Urgency): Promise<void>;
   removeDevice(id: string): Promise<void>;
 
   makeRecoveryPhrase(): Promise<string>;

@@ -9,7 +9,7 @@ const permission: Permission = {
   id: "p1", site: "https://news.example", name: null, state: "allowed", created: 1, accepted: 3, lastUsed: 2, receipts: false, known: true, siteMismatch: false, renew: false, siteKey: null,
 };
 const device: Device = {
-  id: "d1", name: "Pocket", kind: "android", created: 1, online: true, presence: "away", lastSeen: 1, current: false, trusted: true, keyMismatch: false, fingerprint: "x",
+  id: "d1", name: "Pocket", kind: "android", created: 1, online: true, presence: "away", lastSeen: 1, urgencyMin: "very-low", current: false, trusted: true, keyMismatch: false, fingerprint: "x",
 };
 
 test("whatever the server was caught at is an alarm", () => {

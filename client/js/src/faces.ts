@@ -4,7 +4,7 @@ import type { Dial } from "./net/wire.ts";
 import type { InboxQuery } from "./session/inbox.ts";
 import type { TabPlatform } from "./session/tabs.ts";
 import type { Store } from "./storage.ts";
-import type { ApproveOptions, Device, DeviceKind, KeyringInfo, LinkOffer, LinkRequest, Message, Permission, SubscriptionJson, Unopened } from "./types.ts";
+import type { ApproveOptions, Device, DeviceKind, KeyringInfo, LinkOffer, LinkRequest, Message, Permission, SubscriptionJson, Unopened, Urgency } from "./types.ts";
 
 /** What the platform gives; tests give something else. */
 export interface Platform {
@@ -56,6 +56,8 @@ export interface Inbox {
 export interface Devices {
   list(): Promise<Device[]>;
   rename(id: string, name: string): Promise<void>;
+  /** What is less urgent waits for that device until this is lowered, and expires where it is not. */
+  setUrgencyMin(id: string, urgency: Urgency): Promise<void>;
   /** Ends the device, makes a new keyring key, and flags all permissions `renew`. May throw `sign-in-again`. */
   remove(id: string): Promise<void>;
 }

@@ -40,6 +40,9 @@ export interface Account {
   awayGrace?: number | null;
 }
 
+/** How soon a notification matters (RFC 8030 §5.3), the least first. */
+export type Urgency = "very-low" | "low" | "normal" | "high";
+
 /** A device, as the server's list has it, joined with the keyring. */
 export interface Device {
   id: string;
@@ -51,6 +54,8 @@ export interface Device {
   presence: Presence | null;
   /** Milliseconds since 1970. */
   lastSeen: number | null;
+  /** What is less urgent waits for it. */
+  urgencyMin: Urgency;
   /** This one. */
   current: boolean;
   /** Whether it stands in the keyring's own device list with the same key. Only such a device can read. */
@@ -142,7 +147,7 @@ export interface Message {
   sent: number;
   /** Milliseconds since 1970. */
   expires: number;
-  urgency: "very-low" | "low" | "normal" | "high";
+  urgency: Urgency;
   /** Web Push's `Topic`. */
   topic: string | null;
   content: Content;

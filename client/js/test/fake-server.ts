@@ -9,6 +9,7 @@ interface FakeDevice {
   kind: string;
   public_key: string;
   created: string;
+  urgency_min: string;
   password: string;
 }
 
@@ -107,14 +108,14 @@ export class FakeServer {
     if (method === "GET") return json(200, { items: this.devices.map(({ password: _, ...device }) => ({ ...device, online: this.connections.has(device.device_id), presence: null, last_seen: null })), next: null });
     const name = path.split("/")[3] ?? "";
     if (method === "POST") {
-      const device = { device_id: id(), name: String(body["name"]), kind: String(body["kind"]), public_key: String(body["public_key"]), created: new Date().toISOString(), password: id() };
+      const device = { device_id: id(), name: String(body["name"]), kind: String(body["kind"]), public_key: String(body["public_key"]), created: new Date().toISOString(), urgency_min: "very-low", password: id() };
       this.devices.push(device);
       return json(201, { device_id: device.device_id, mqtt: { password: device.password } });
     }
     const there = this.devices.find(({ device_id }) => device_id === name);
     if (there === undefined) return problem(404);
     if (method === "PATCH") {
-      there.name = String(body["name"]);
+      Object.assign(there, body);
       return json(200, {});
     }
     this.devices = this.devices.filter((device) => device !== there);

@@ -95,7 +95,7 @@ test("an alarm ends when the server serves the true keyring again", async () => 
 
 test("a device of the server's making in its list is not trusted, and gets no wrap", async () => {
   const evil = await DeviceKey.make(false);
-  world.server.devices.push({ device_id: "evil", name: "phone", kind: "ios", public_key: base64url(evil.publicKey), created: new Date().toISOString(), password: "x" });
+  world.server.devices.push({ device_id: "evil", name: "phone", kind: "ios", public_key: base64url(evil.publicKey), created: new Date().toISOString(), urgency_min: "very-low", password: "x" });
   const listed = (await belfry.devices.list()).find(({ id }) => id === "evil");
   assert.deepEqual([listed?.trusted, listed?.fingerprint], [false, null]);
   const other = await world.signedIn("tablet");
@@ -201,7 +201,7 @@ test("an id that is taken between the question and the answer is not let in eith
   world.server.lie = ({ method, path, json }) => {
     if (method !== "POST" || path !== "/v1/devices") return undefined;
     world.server.devices = world.server.devices.filter(({ device_id }) => device_id !== id);
-    world.server.devices.push({ device_id: id, name: "tablet", kind: "browser", public_key: String(json["public_key"]), created: new Date().toISOString(), password: "tablet's" });
+    world.server.devices.push({ device_id: id, name: "tablet", kind: "browser", public_key: String(json["public_key"]), created: new Date().toISOString(), urgency_min: "very-low", password: "tablet's" });
     return Response.json({ device_id: id, mqtt: { password: "tablet's" } }, { status: 201 });
   };
   const tablet = await world.signedIn("tablet");

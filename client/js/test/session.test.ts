@@ -366,6 +366,14 @@ test("receipts are the user's to allow and to stop", async () => {
   assert.deepEqual(await allowed(), [[false, "allowed"]]);
 });
 
+test("a device may be left alone by what is not urgent enough", async () => {
+  const device = async () => (await belfry.devices.list()).find(({ current }) => current);
+  const { id = "", urgencyMin } = (await device()) ?? {};
+  assert.equal(urgencyMin, "very-low");
+  await belfry.devices.setUrgencyMin(id, "high");
+  assert.equal((await device())?.urgencyMin, "high");
+});
+
 test("settings are shared, and unknown ones stay", async () => {
   const tablet = await linked("tablet");
   await belfry.keyring.setSetting("fromTheFuture", { x: [1] });

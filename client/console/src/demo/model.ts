@@ -50,12 +50,12 @@ const allSites: Site[] = [
 ];
 const PRINT = "7K2M QX4D ZR5A 3WNE 6TBY HJ2C LP7V";
 const device = (id: string, name: string, kind: string, more: Partial<Device> = {}): Device => ({
-  id, name, kind, online: false, presence: null, lastSeen: start - 3 * DAY, self: false, trusted: true, fingerprint: PRINT.split("").reverse().join(""), ...more,
+  id, name, kind, online: false, presence: null, lastSeen: start - 3 * DAY, urgencyMin: "very-low", self: false, trusted: true, fingerprint: PRINT.split("").reverse().join(""), ...more,
 });
 const allDevices: Device[] = [
   device("d1", "Firefox on Linux", "browser", { online: true, presence: "active", self: true, fingerprint: PRINT }),
   device("d2", "Pixel in the pocket", "android", { online: true, presence: "away" }),
-  device("d3", "nightly script", "cli", { lastSeen: null }),
+  device("d3", "nightly script", "cli", { lastSeen: null, urgencyMin: "high" }),
   device("d4", "Chromium on the laptop", "browser"),
   ...(scene === "alarm" ? [device("d5", "Unknown browser", "browser", { trusted: false, fingerprint: "", lastSeen: start - MINUTE })] : []),
 ];
@@ -138,6 +138,7 @@ export function openModel(_options: { connect?: boolean } = {}): Promise<Model> 
       setTimeout(() => arrive(item(99, "none", location.origin, 0, title, body)), 74);
     },
     renameDevice: () => settle(undefined),
+    setUrgencyMin: () => settle(undefined),
     removeDevice: async (id) => {
       if (scene === "again" && !isFresh) throw new Failure("again", "");
       await settle(null);

@@ -101,6 +101,7 @@ export function actionsOver(belfry: Belfry, reads: Reads): Actions {
     sendTest: (title, body, onPost) => told(() => test(title, body, onPost)),
 
     renameDevice: (id, name) => told(() => then(belfry.devices.rename(id, name), devices)),
+    setUrgencyMin: (id, urgency) => told(() => then(belfry.devices.setUrgencyMin(id, urgency), devices)),
     removeDevice: (id) => told(() => then(belfry.devices.remove(id), devices, sites)),
 
     makeRecoveryPhrase: () => told(() => belfry.recovery.make()),

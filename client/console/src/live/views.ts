@@ -56,6 +56,7 @@ export function deviceOf(device: SdkDevice): Device {
     online: device.online,
     presence: device.presence,
     lastSeen: device.lastSeen,
+    urgencyMin: device.urgencyMin,
     self: device.current,
     trusted: device.trusted,
     fingerprint: device.fingerprint ?? "",

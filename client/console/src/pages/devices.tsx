@@ -1,5 +1,6 @@
-//! The user's devices: who is here, linking a new one, renaming and removing.
+//! The user's devices: who is here, linking a new one, what each is called and is sent, removing.
 
+import type { Urgency } from "@belfry/client";
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { go } from "../address.ts";
@@ -8,7 +9,7 @@ import { now } from "../now.ts";
 import { ago } from "../rules/times.ts";
 import { text } from "../text.ts";
 import { fresh } from "../ui/again.tsx";
-import { Button } from "../ui/controls.tsx";
+import { Button, Field } from "../ui/controls.tsx";
 import { Confirm, Rename } from "../ui/dialog.tsx";
 import { Icon } from "../ui/icons.tsx";
 import { Empty, Hostile, Notice, PageHead, SkeletonRows } from "../ui/parts.tsx";
@@ -17,7 +18,7 @@ import { useModel } from "./context.ts";
 import { Trouble } from "./inbox.tsx";
 import { LinkDialog } from "./link-device.tsx";
 
-type Asking = { readonly what: "rename" | "remove"; readonly device: Device };
+type Asking = { readonly what: "edit" | "remove"; readonly device: Device };
 
 export function DevicesPage({ part }: { part: string | null }): JSX.Element {
   const model = useModel();
@@ -41,7 +42,7 @@ export function DevicesPage({ part }: { part: string | null }): JSX.Element {
         </ul>
       ) : null}
       {part === "link" ? <LinkDialog onClose={() => go("devices")} /> : null}
-      {asking.value?.what === "rename" ? <RenameDevice device={asking.value.device} onClose={close} /> : null}
+      {asking.value?.what === "edit" ? <EditDevice device={asking.value.device} onClose={close} /> : null}
       {asking.value?.what === "remove" ? <RemoveDevice device={asking.value.device} onClose={close} /> : null}
     </div>
   );
@@ -58,6 +59,7 @@ function DeviceRow({ device, ask }: { device: Device; ask: (what: Asking["what"]
           <div class="row-title">
             <h2><Hostile max={64}>{device.name}</Hostile></h2>
             {device.self ? <span class="chip good">{words.self}</span> : null}
+            {device.urgencyMin === "very-low" ? null : <span class="chip">{words.urgencyChips[device.urgencyMin]}</span>}
             {device.trusted ? null : <span class="chip warn">{words.untrusted}</span>}
           </div>
           <div class="facts">
@@ -68,7 +70,7 @@ function DeviceRow({ device, ask }: { device: Device; ask: (what: Asking["what"]
         </div>
         <div class="row-side">
           <div class="buttons">
-            <Button look="quiet slim" aria-label={words.renameNamed(device.name)} onClick={() => ask("rename")}>{words.rename}</Button>
+            <Button look="quiet slim" aria-label={words.editNamed(device.name)} onClick={() => ask("edit")}>{words.edit}</Button>
             {device.self ? null : <Button look="danger-quiet slim" aria-label={words.removeNamed(device.name)} onClick={() => ask("remove")}>{words.remove}</Button>}
           </div>
         </div>
@@ -83,13 +85,26 @@ interface DeviceDialogProps {
   onClose: () => void;
 }
 
-function RenameDevice({ device, onClose }: DeviceDialogProps): JSX.Element {
+function EditDevice({ device, onClose }: DeviceDialogProps): JSX.Element {
   const model = useModel();
+  const urgency = useSignal(device.urgencyMin);
+  const words = text.devices;
   const work = async (name: string) => {
-    await model.actions.renameDevice(device.id, name);
-    say(text.devices.renamed);
+    if (name !== device.name) await model.actions.renameDevice(device.id, name);
+    if (urgency.value !== device.urgencyMin) await model.actions.setUrgencyMin(device.id, urgency.value);
+    say(text.settings.saved);
   };
-  return <Rename title={text.devices.renameTitle} label={text.devices.renameLabel} name={device.name} work={work} onClose={onClose} />;
+  return (
+    <Rename title={words.editTitle} label={words.editName} name={device.name} work={work} onClose={onClose}>
+      <Field label={words.urgency} hint={words.urgencyHint}>
+        {(attributes) => (
+          <select {...attributes} class="input select" value={urgency.value} onChange={(event) => (urgency.value = event.currentTarget.value as Urgency)}>
+            {Object.entries(words.urgencies).map(([value, label]) => <option key={value} value={value}>{label}</option>)}
+          </select>
+        )}
+      </Field>
+    </Rename>
+  );
 }
 
 function RemoveDevice({ device, onClose }: DeviceDialogProps): JSX.Element {

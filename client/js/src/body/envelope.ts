@@ -2,7 +2,7 @@
 import { base64url, fromBase64url } from "../crypto/bytes.ts";
 import { NONCE_BYTES } from "../crypto/box.ts";
 import type { KeyringPermission } from "../keyring/format.ts";
-import type { Content, Message, UnopenedReason } from "../types.ts";
+import type { Content, UnopenedReason, Urgency } from "../types.ts";
 import { openAes128gcm, SALT_BYTES } from "./aes128gcm.ts";
 import { openCryptoBox } from "./crypto-box.ts";
 import { readContent } from "./content.ts";
@@ -15,7 +15,7 @@ export interface Envelope {
   seq: number | null;
   sent: number;
   expires: number;
-  urgency: Message["urgency"];
+  urgency: Urgency;
   topic: string | null;
   encoding: "aes128gcm" | "crypto-box";
   /** base64url. */
@@ -23,7 +23,10 @@ export interface Envelope {
 }
 
 const ID = /^[A-Za-z0-9._~-]{1,64}$/;
-const URGENCIES: unknown[] = ["very-low", "low", "normal", "high"];
+const URGENCIES: readonly unknown[] = ["very-low", "low", "normal", "high"];
+
+/** `null` for what is none. */
+export const readUrgency = (value: unknown): Urgency | null => (URGENCIES.includes(value) ? (value as Urgency) : null);
 
 /** Whether it can be an id: opaque, URL-safe, at most 64 bytes. */
 export const isId = (value: unknown): value is string => typeof value === "string" && ID.test(value);
@@ -33,13 +36,14 @@ export function readEnvelope(value: unknown): Envelope | null {
   if (typeof value !== "object" || value === null) return null;
   const field = value as Record<string, unknown>;
   const [sent, expires] = [Date.parse(String(field["sent"])), Date.parse(String(field["expires"]))];
-  const { id, permission, site, urgency, encoding, body, topic, seq } = field;
+  const { id, permission, site, encoding, body, topic, seq } = field;
+  const urgency = readUrgency(field["urgency"]);
   if (!isId(id) || !isId(permission) || typeof site !== "string" || typeof body !== "string") return null;
-  if (Number.isNaN(sent) || Number.isNaN(expires) || !URGENCIES.includes(urgency)) return null;
+  if (Number.isNaN(sent) || Number.isNaN(expires) || urgency === null) return null;
   if (encoding !== "aes128gcm" && encoding !== "crypto-box") return null;
   return {
     id, permission, site, sent, expires, encoding, body,
-    urgency: urgency as Message["urgency"],
+    urgency,
     seq: typeof seq === "number" && Number.isSafeInteger(seq) ? seq : null,
     topic: typeof topic === "string" ? topic : null,
   };

@@ -1,8 +1,8 @@
 /** The server's routes. What it answers is read into types here, and believed only in what a server is asked for. */
 import { BelfryError } from "../error.ts";
 import { base64url, type Bytes } from "../crypto/bytes.ts";
-import { isId, readEnvelope, type Envelope } from "../body/envelope.ts";
-import type { Account, DeviceKind, Presence, Providers } from "../types.ts";
+import { isId, readEnvelope, readUrgency, type Envelope } from "../body/envelope.ts";
+import type { Account, DeviceKind, Presence, Providers, Urgency } from "../types.ts";
 import { Http, statusOf, type Credentials } from "./http.ts";
 
 /** A page's items, the most that the server gives. */
@@ -19,6 +19,7 @@ export interface ServerDevice {
   online: boolean;
   presence: Presence | null;
   lastSeen: number | null;
+  urgencyMin: Urgency;
 }
 
 export interface ServerPermission {
@@ -77,6 +78,7 @@ function readDevice(value: unknown): ServerDevice {
     online: device["online"] === true,
     presence: presence === "active" || presence === "away" ? presence : null,
     lastSeen: time(device["last_seen"]),
+    urgencyMin: readUrgency(device["urgency_min"]) ?? "very-low",
   };
 }
 
@@ -221,8 +223,8 @@ export class Api {
     }
   }
 
-  renameDevice(device: string, name: string): Promise<void> {
-    return this.#done({ method: "PATCH", path: `/v1/devices/${encodeURIComponent(device)}`, json: { name } });
+  changeDevice(device: string, change: { name: string } | { urgency_min: Urgency }): Promise<void> {
+    return this.#done({ method: "PATCH", path: `/v1/devices/${encodeURIComponent(device)}`, json: change });
   }
 
   removeDevice(device: string, fresh: string | null): Promise<void> {

@@ -3,7 +3,7 @@ import { fingerprintOf } from "../crypto/device-key.ts";
 import { BelfryError } from "../error.ts";
 import { statusOf } from "../net/http.ts";
 import type { ServerDevice } from "../net/api.ts";
-import type { Device } from "../types.ts";
+import type { Device, Urgency } from "../types.ts";
 import type { Core } from "./core.ts";
 import type { KeyringRoom } from "./keyring.ts";
 
@@ -49,7 +49,7 @@ export class DevicesRoom {
 
   /** On the server, and in the keyring where it is trusted. */
   async rename(id: string, name: string): Promise<void> {
-    await this.#core.api.renameDevice(id, name);
+    await this.#core.api.changeDevice(id, { name });
     if (this.#keyring.contents?.devices.some((device) => device.id === id && device.removed !== true) === true) {
       await this.#keyring.change({
         edit: ({ devices }, stamp) => {
@@ -60,6 +60,11 @@ export class DevicesRoom {
         },
       });
     }
+    this.#core.tell("devices", { changed: id });
+  }
+
+  async setUrgencyMin(id: string, urgency: Urgency): Promise<void> {
+    await this.#core.api.changeDevice(id, { urgency_min: urgency });
     this.#core.tell("devices", { changed: id });
   }
 
