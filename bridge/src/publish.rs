@@ -8,6 +8,7 @@ mod item;
 mod lines;
 mod stream;
 
+use item::Items;
 pub(crate) use item::Parsed;
 
 use crate::caller::Caller;
@@ -50,7 +51,7 @@ pub(crate) fn router() -> OpenApiRouter<Bridge> {
 struct Publish {
     /// At most 1,000.
     #[schema(value_type = Vec<PublishItem>, max_items = 1_000)]
-    items: VecDeque<Parsed>,
+    items: Items,
 }
 
 /// A notification to send, as a post to its endpoint would say it in headers.
@@ -171,8 +172,11 @@ async fn publish(State(bridge): State<Bridge>, request: Request) -> Result<Respo
     let call: Publish = serde_json::from_slice(&body)
         .map_err(|error| ApiError::malformed("body", error.to_string()))?;
     drop(body);
-    let mut items = call.items;
-    if items.len() > ITEMS_MAX {
+    let Items {
+        first: mut items,
+        too_many,
+    } = call.items;
+    if too_many {
         let detail = format!("a call has at most {ITEMS_MAX} items; send NDJSON for more");
         let large = ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail);
         return Err(large.at("items"));

@@ -10,6 +10,7 @@ use belfry_protocol::push::{InvalidHeader, Ttl};
 use serde::Deserialize as _;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
+use std::collections::VecDeque;
 use std::fmt;
 use std::str::FromStr;
 
@@ -141,6 +142,99 @@ fn word<T: FromStr<Err = InvalidHeader>>(
     parsed.map_err(|error: InvalidHeader| ApiError::malformed(name, error.to_string()))
 }
 
+/// A value of which a list or an object is read and not kept: no field is one, and what is written in
+/// a byte or two would be many times as large here.
+struct Shallow(Value);
+
+impl<'de> serde::Deserialize<'de> for Shallow {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ReadingShallow)
+    }
+}
+
+struct ReadingShallow;
+
+impl<'de> Visitor<'de> for ReadingShallow {
+    type Value = Shallow;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Shallow, M::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Shallow(Value::Object(serde_json::Map::new())))
+    }
+
+    fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<Shallow, S::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Shallow(Value::Array(Vec::new())))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Shallow, E> {
+        Ok(Shallow(value.into()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Shallow, E> {
+        Ok(Shallow(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Shallow, E> {
+        Ok(Shallow(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Shallow, E> {
+        Ok(Shallow(value.into()))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Shallow, E> {
+        Ok(Shallow(value.into()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Shallow, E> {
+        Ok(Shallow(Value::Null))
+    }
+}
+
+/// The items of a call, no more of them than it may have.
+#[derive(Debug, Default)]
+pub(super) struct Items {
+    pub(super) first: VecDeque<Parsed>,
+    /// Whether there were more.
+    pub(super) too_many: bool,
+}
+
+impl<'de> serde::Deserialize<'de> for Items {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(ReadingItems)
+    }
+}
+
+struct ReadingItems;
+
+impl<'de> Visitor<'de> for ReadingItems {
+    type Value = Items;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of items")
+    }
+
+    fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<Items, S::Error> {
+        let mut items = Items::default();
+        while items.first.len() < super::ITEMS_MAX {
+            let Some(item) = seq.next_element()? else {
+                return Ok(items);
+            };
+            items.first.push_back(item);
+        }
+        // Read to the end all the same: what is no JSON is told as that.
+        while seq.next_element::<IgnoredAny>()?.is_some() {
+            items.too_many = true;
+        }
+        Ok(items)
+    }
+}
+
 impl<'de> serde::Deserialize<'de> for Parsed {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Reading)
@@ -163,7 +257,8 @@ impl<'de> Visitor<'de> for Reading {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };
-            let value: Option<Value> = map.next_value()?;
+            let value = map.next_value::<Option<Shallow>>()?;
+            let value = value.map(|Shallow(value)| value);
             if fields.0[at].is_some() {
                 twice = Some(NAMES[at]);
             }
@@ -206,6 +301,36 @@ impl<'de> Visitor<'de> for Reading {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn what_is_kept_of_a_call_is_no_more_than_it_may_have() {
+        let read = |count: usize| {
+            let text = format!("[{}]", vec!["7"; count].join(","));
+            serde_json::from_str::<Items>(&text).expect("JSON")
+        };
+        for (count, kept, too_many) in [(0, 0, false), (1_000, 1_000, false), (1_001, 1_000, true)]
+        {
+            let items = read(count);
+            assert_eq!((items.first.len(), items.too_many), (kept, too_many));
+        }
+        let many = read(500_000);
+        assert!(many.too_many && many.first.capacity() <= 2_048);
+        let broken = format!("[{}", "7,".repeat(2_000));
+        assert!(serde_json::from_str::<Items>(&broken).is_err());
+    }
+
+    #[test]
+    fn of_a_list_or_an_object_in_a_field_nothing_is_kept() {
+        for value in [json!([[1, 2], 3]), json!({"a": [1], "b": {}})] {
+            let item = with("topic", value).to_string();
+            let Some(Parsed::Fields(fields)) = Parsed::of_line(item.as_bytes()) else {
+                panic!("an item: {item}");
+            };
+            let kept = fields.0[3].as_ref().expect("a value");
+            assert!(*kept == json!([]) || *kept == json!({}), "{kept}");
+            assert!(fields.read().is_err());
+        }
+    }
 
     fn good() -> Value {
         json!({"endpoint": "https://push.example/push/s", "ttl": 60, "encoding": "crypto-box", "body": "AAAA"})
