@@ -90,6 +90,9 @@ async fn a_key_counts_from_the_proof_of_its_origin_until_it_is_revoked() {
         [r#"a file without the line; it begins with "gone\u{1b}[31m""#]
     );
     assert_eq!(publisher.publish(&server, &items).await.status(), 200);
+    // As some editors begin each file.
+    web.place(&format!("\u{feff}{line}\r\n"));
+    assert!(site(data, &["verify", origin]).await.succeeded);
 
     let listed = site(data, &["list"]).await.one();
     assert_eq!(

@@ -95,6 +95,8 @@ async fn in_file(client: &reqwest::Client, site: &Site) -> Result<(), String> {
         text.extend_from_slice(&piece);
     }
     let text = String::from_utf8_lossy(&text);
+    // As some editors begin each file.
+    let text = text.trim_start_matches('\u{feff}');
     let line = site.proof_line();
     if text.lines().any(|found| found.trim() == line) {
         return Ok(());
