@@ -72,7 +72,8 @@ fn number(number: u64) -> i64 {
 }
 
 impl Directory {
-    /// Notes that a site's log is open.
+    /// Notes that a site's log is open. Its secrets are counted from the time on, so that a site that is
+    /// added anew, by somebody else it may be, has none that it had before.
     ///
     /// # Errors
     /// The directory is unavailable.
@@ -84,7 +85,7 @@ impl Directory {
         execute!(
             self,
             "INSERT INTO site_outboxes (site, generation, since, told, failures, given_up) \
-             VALUES ($1, 0, $2, 0, 0, 0) ON CONFLICT (site) DO NOTHING",
+             VALUES ($1, $2, $2, 0, 0, 0) ON CONFLICT (site) DO NOTHING",
             site.as_str(),
             millis(now)
         )?;
