@@ -15,7 +15,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use belfry_edge::{ApiError, Path, Query};
 use belfry_protocol::problem::Problem;
-use belfry_store::mailbox::{Command, Mailbox as _, Message, Owner, Told};
+use belfry_store::mailbox::{Command, Mailbox as _, Message, OutboxPage, Owner};
 use reading::Reading;
 pub(crate) use seats::Seats;
 use serde::Deserialize;
@@ -179,9 +179,9 @@ impl Inner {
         ))
     }
 
-    async fn told(&self, owner: Owner, after: u64) -> Result<Vec<Told>, ApiError> {
+    async fn told(&self, owner: Owner, after: u64) -> Result<OutboxPage, ApiError> {
         let page = self.mailbox.outbox(owner, after, PAGE).await?;
-        Ok(page.ok_or_else(no_receipts)?.rows)
+        page.ok_or_else(no_receipts)
     }
 }
 

@@ -46,11 +46,13 @@ impl Reading {
     /// # Errors
     /// 404 where there is no such log any more.
     pub(super) async fn page(&mut self) -> Result<Vec<Told>, ApiError> {
-        let rows = self.inner.told(self.owner, self.after).await?;
-        if let Some(last) = rows.last() {
-            self.after = last.n;
-        }
-        Ok(rows)
+        let page = self.inner.told(self.owner, self.after).await?;
+        // Who is ahead of all that there is would wait for what is told for ever.
+        self.after = page
+            .rows
+            .last()
+            .map_or(self.after.min(page.newest), |last| last.n);
+        Ok(page.rows)
     }
 
     /// What is there once something is; nothing where the time is over or the server is about to stop.

@@ -261,6 +261,8 @@ async fn what_became_of_each_is_read_from_a_place_on() {
         assert_eq!(answer.status, 400, "{bad}");
         assert_eq!(answer.problem["field"], "after");
     }
+    let ahead = site.get(&format!("{receipts}?after=999"), &[]).await;
+    assert_eq!((ahead.told(), ahead.next()), (vec![], last.next()));
     let bad = site.get(receipts, &[("Last-Event-ID", "x")]).await;
     assert_eq!(bad.problem["field"], "Last-Event-ID");
 }
