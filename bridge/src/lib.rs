@@ -14,6 +14,7 @@ mod prefer;
 mod publish;
 mod push;
 mod receipts;
+mod seats;
 mod under_way;
 mod unifiedpush;
 mod vapid;
@@ -63,7 +64,11 @@ struct Inner {
     audiences: Vec<String>,
     draining: watch::Sender<bool>,
     /// Who waits for receipts.
-    seats: receipts::Seats,
+    seats: seats::Seats,
+    /// Who publishes many in a call.
+    calls: seats::Seats,
+    /// The same as a stream.
+    streams: seats::Seats,
     settings: Settings,
 }
 
@@ -91,7 +96,9 @@ impl Bridge {
             under_way,
             audiences,
             draining: watch::Sender::new(false),
-            seats: receipts::Seats::default(),
+            seats: seats::Seats::new(receipts::SEATS),
+            calls: seats::Seats::new(publish::CALLS),
+            streams: seats::Seats::new(publish::STREAMS),
             settings,
         }))
     }

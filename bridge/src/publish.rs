@@ -13,6 +13,7 @@ pub(crate) use item::Parsed;
 
 use crate::caller::Caller;
 use crate::posting::{Admitted, Created, NotAdmitted};
+use crate::seats::Limits;
 use crate::{Bridge, Inner};
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
@@ -22,6 +23,7 @@ use belfry_protocol::problem::Problem;
 use belfry_protocol::push::{ContentEncoding, Urgency};
 use belfry_protocol::secret::SecretHash;
 use belfry_protocol::time::Timestamp;
+use belfry_store::mailbox::Owner;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -39,6 +41,20 @@ const CALL_BYTES_MAX: usize = ITEMS_MAX * ITEM_BYTES_MAX;
 /// Items that go to the mailbox together. One sync covers them; a larger group would only keep others'
 /// posts waiting for it.
 const GROUP_MAX: usize = 128;
+
+/// Calls as JSON at a time: the whole of each is in memory, so that all of them together may be half a
+/// gigabyte at worst.
+pub(crate) const CALLS: Limits = Limits {
+    all: if cfg!(test) { 3 } else { 64 },
+    each: if cfg!(test) { 2 } else { 16 },
+    what: "calls as JSON may be under way for a site at a time; NDJSON takes any number of items",
+};
+/// Streams at a time: each holds a group of items, a megabyte at worst.
+pub(crate) const STREAMS: Limits = Limits {
+    all: if cfg!(test) { 3 } else { 512 },
+    each: if cfg!(test) { 2 } else { 64 },
+    what: "streams may be open for a site at a time",
+};
 
 const NDJSON: &str = "application/x-ndjson";
 
@@ -147,6 +163,9 @@ impl From<Result<Created, ApiError>> for PublishResult {
         (status = 408, description = "The body did not come in time", body = Problem),
         (status = 413, description = "More than 1,000 items, or 8 KiB for each", body = Problem),
         (status = 415, description = "Neither JSON nor NDJSON", body = Problem),
+        (status = 429, description = "The site has as many calls under way as it may", body = Problem, headers(
+            ("Retry-After" = u64, description = "Seconds to wait"),
+        )),
         (status = 503, description = "Not now; nothing was sent", body = Problem, headers(
             ("Retry-After" = u64, description = "Seconds to wait"),
         )),
@@ -159,8 +178,10 @@ async fn publish(State(bridge): State<Bridge>, request: Request) -> Result<Respo
     let caller = inner.caller(request.headers()).await?;
     let streamed = is_streamed(&request)?;
     let body = request.into_body();
+    let owner = Owner::site(caller.site());
     if streamed {
-        let stream = Streaming::new(bridge.clone(), caller, body);
+        let seat = inner.streams.take(owner)?;
+        let stream = Streaming::new(bridge.clone(), caller, seat, body);
         let headers = [
             (header::CONTENT_TYPE, NDJSON),
             // nginx would keep the answers until it has enough of them.
@@ -168,6 +189,7 @@ async fn publish(State(bridge): State<Bridge>, request: Request) -> Result<Respo
         ];
         return Ok((headers, stream.into_body()).into_response());
     }
+    let _seat = inner.calls.take(owner)?;
     let body = read_body(body, CALL_BYTES_MAX, "send fewer items, or NDJSON").await?;
     let call: Publish = serde_json::from_slice(&body)
         .map_err(|error| ApiError::malformed("body", error.to_string()))?;

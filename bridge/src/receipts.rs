@@ -6,9 +6,9 @@
 
 pub(crate) mod link;
 mod reading;
-mod seats;
 mod written;
 
+use crate::seats::Limits;
 use crate::{Bridge, Inner};
 use axum::extract::{FromRequestParts as _, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -17,7 +17,6 @@ use belfry_edge::{ApiError, Path, Query};
 use belfry_protocol::problem::Problem;
 use belfry_store::mailbox::{Command, Mailbox as _, Message, OutboxPage, Owner};
 use reading::Reading;
-pub(crate) use seats::Seats;
 use serde::Deserialize;
 use std::time::Duration;
 use utoipa::IntoParams;
@@ -29,6 +28,15 @@ use written::{ReceiptPage, Shape};
 const PAGE: usize = 500;
 /// The longest that an answer is waited for: less than the minute after which proxies give up.
 const WAIT_MAX: Duration = Duration::from_secs(55);
+
+/// Who may wait: each holds a connection and some kilobytes.
+pub(crate) const SEATS: Limits = Limits {
+    // A part of the connections that there are, so that posts find one.
+    all: if cfg!(test) { 6 } else { 1_024 },
+    // A sender reads with one, and has some more while it is restarted.
+    each: if cfg!(test) { 2 } else { 4 },
+    what: "may wait for one receipt subscription at a time",
+};
 
 pub(crate) fn router() -> OpenApiRouter<Bridge> {
     OpenApiRouter::new().routes(routes!(read, end))

@@ -8,6 +8,7 @@ use super::lines::Lines;
 use super::{AtPace, GROUP_MAX, Parsed, PublishResult};
 use crate::Bridge;
 use crate::caller::Caller;
+use crate::seats::Seat;
 use axum::body::Body;
 use axum::http::StatusCode;
 use belfry_edge::ApiError;
@@ -28,6 +29,7 @@ const LINE_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) struct Streaming {
     bridge: Bridge,
     caller: Caller,
+    _seat: Seat,
     draining: watch::Receiver<bool>,
     body: Body,
     lines: Lines,
@@ -56,11 +58,12 @@ enum Came {
 }
 
 impl Streaming {
-    pub(super) fn new(bridge: Bridge, caller: Caller, body: Body) -> Self {
+    pub(super) fn new(bridge: Bridge, caller: Caller, seat: Seat, body: Body) -> Self {
         let draining = bridge.0.draining.subscribe();
         Self {
             bridge,
             caller,
+            _seat: seat,
             draining,
             body,
             lines: Lines::default(),

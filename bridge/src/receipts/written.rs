@@ -1,8 +1,8 @@
 //! Receipts as they are written: a page of JSON, or a stream of events or of lines.
 
 use super::reading::Reading;
-use super::seats::Seat;
 use crate::Inner;
+use crate::seats::Seat;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};

@@ -536,3 +536,60 @@ async fn a_stream_that_stops_is_let_go() {
     tokio::time::resume();
     assert_eq!(site.stored().await, 1);
 }
+
+#[tokio::test]
+async fn a_site_has_some_calls_under_way_and_no_more() {
+    let site = Site::publishing(roomy()).await;
+    site.add_site("https://other.example", "belfry_site_other", 2)
+        .await;
+    let other = "https://other.example".parse().unwrap();
+    let proven = site.directory.prove_site(&other, at(START));
+    proven.await.unwrap();
+    let stream_with = async |key: &str| {
+        let authorization = format!("Bearer {key}");
+        let headers = [("Authorization", &*authorization), ("Content-Type", NDJSON)];
+        let answer = site.ask("POST", "/v1/publish", &headers, Vec::new());
+        answer.await
+    };
+    let mut open = vec![site.stream().await, site.stream().await];
+    let refused = stream_with(KEY).await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.header("retry-after")),
+        (429, "10")
+    );
+    assert_eq!(stream_with("belfry_site_other").await.status, 200);
+    assert_eq!(
+        site.publish(&[item(1, 1)]).await.len(),
+        1,
+        "others than streams"
+    );
+    drop(open.pop());
+    assert_eq!(stream_with(KEY).await.status, 200);
+
+    let never = || {
+        let request = Request::post("/v1/publish")
+            .header("Authorization", format!("Bearer {KEY}"))
+            .header("Content-Type", "application/json")
+            .body(Body::from_stream(
+                stream::pending::<std::io::Result<Vec<u8>>>(),
+            ))
+            .unwrap();
+        tokio::spawn(site.router.clone().oneshot(request))
+    };
+    let begun = [never(), never()];
+    while site.bridge.0.calls.waiting() < 2 {
+        tokio::task::yield_now().await;
+    }
+    let refused = site.publish_with(KEY, &[item(1, 2)]).await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.header("retry-after")),
+        (429, "10")
+    );
+    let other = site.publish_with("belfry_site_other", &[item(1, 2)]).await;
+    assert_eq!(other.status, 200);
+    for call in begun {
+        call.abort();
+        let _ = call.await;
+    }
+    assert_eq!(site.publish(&[item(1, 2)]).await.len(), 1);
+}

@@ -1,20 +1,31 @@
-//! How many may wait: each holds a connection and some kilobytes for as long as it likes.
+//! How many may be served at a time where each holds memory or a connection for as long as it likes:
+//! who waits for receipts, and who publishes many in a call.
 
 use belfry_edge::ApiError;
 use belfry_store::mailbox::Owner;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Readers that wait in all: a part of the connections that there are, so that posts find one.
-const SEATS: usize = if cfg!(test) { 6 } else { 1_024 };
-/// Of one receipt subscription: a sender reads with one, and has some more while it is restarted.
-const SEATS_EACH: usize = if cfg!(test) { 2 } else { 4 };
 /// When another may have gone.
 const RETRY_SECS: u64 = 10;
 
-/// The readers that wait now, by what they wait for.
-#[derive(Clone, Default)]
-pub(crate) struct Seats(Arc<Mutex<Taken>>);
+/// How many seats there are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// In all.
+    pub(crate) all: usize,
+    /// Of one owner.
+    pub(crate) each: usize,
+    /// What one owner has so many of, to be said after the number.
+    pub(crate) what: &'static str,
+}
+
+/// The seats that are taken now.
+#[derive(Clone)]
+pub(crate) struct Seats {
+    limits: Limits,
+    taken: Arc<Mutex<Taken>>,
+}
 
 #[derive(Default)]
 struct Taken {
@@ -23,27 +34,31 @@ struct Taken {
 }
 
 /// A place that is taken until this is dropped.
-pub(super) struct Seat {
+pub(crate) struct Seat {
     seats: Seats,
     owner: Owner,
 }
 
 impl Seats {
-    /// Takes a place to wait.
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            taken: Arc::default(),
+        }
+    }
+
+    /// Takes a seat.
     ///
     /// # Errors
-    /// 429 where this receipt subscription has as many as it may, 503 where all are taken.
-    pub(super) fn take(&self, owner: Owner) -> Result<Seat, ApiError> {
+    /// 429 where this owner has as many as it may, 503 where all are taken.
+    pub(crate) fn take(&self, owner: Owner) -> Result<Seat, ApiError> {
+        let Limits { all, each, what } = self.limits;
         let mut taken = self.taken();
-        if taken
-            .each
-            .get(&owner)
-            .is_some_and(|each| *each >= SEATS_EACH)
-        {
-            let detail = format!("{SEATS_EACH} may wait for one receipt subscription at a time");
+        if taken.each.get(&owner).is_some_and(|its| *its >= each) {
+            let detail = format!("{each} {what}");
             return Err(ApiError::rate_limited(detail, RETRY_SECS));
         }
-        if taken.all >= SEATS {
+        if taken.all >= all {
             return Err(ApiError::unavailable());
         }
         taken.all += 1;
@@ -53,14 +68,14 @@ impl Seats {
         Ok(Seat { seats, owner })
     }
 
-    /// How many wait now.
+    /// How many are taken now.
     #[cfg(test)]
     pub(crate) fn waiting(&self) -> usize {
         self.taken().all
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -84,7 +99,12 @@ mod tests {
 
     #[test]
     fn each_has_some_and_all_have_no_more_than_there_are() {
-        let seats = Seats::default();
+        let (all, each) = (6, 2);
+        let seats = Seats::new(Limits {
+            all,
+            each,
+            what: "at a time",
+        });
         let owner = |number| Owner::receipts([number; 16]);
         let refused = |number| {
             let refused = seats.take(owner(number)).err().expect("refused");
@@ -94,12 +114,12 @@ mod tests {
         };
         let mut taken = Vec::new();
         for number in 0..3 {
-            for _ in 0..SEATS_EACH {
+            for _ in 0..each {
                 taken.push(seats.take(owner(number)).expect("a seat"));
             }
             assert_eq!(refused(number), 429);
         }
-        assert_eq!(taken.len(), SEATS);
+        assert_eq!(taken.len(), all);
         assert_eq!(refused(9), 503);
         taken.pop();
         assert!(seats.take(owner(9)).is_ok(), "for as long as it is held");
