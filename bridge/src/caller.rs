@@ -6,7 +6,6 @@ use crate::limits::Poster;
 use crate::posting::no_endpoint;
 use axum::http::{HeaderMap, StatusCode, header};
 use belfry_edge::ApiError;
-use belfry_protocol::id::SiteKeyId;
 use belfry_protocol::secret::SecretHash;
 use belfry_protocol::site::Origin;
 use belfry_store::directory::{Endpoint, Site, SiteCaller};
@@ -35,6 +34,8 @@ impl Inner {
         if is.site.proven.is_none() {
             return Err(not_proven(&is.site));
         }
+        self.directory
+            .note_call(&is.site.site, is.key, (self.clock)());
         let counted = SecretHash::of(format!("site {}", is.site.site).as_bytes());
         Ok(Caller {
             key,
@@ -55,10 +56,6 @@ impl Inner {
 impl Caller {
     pub(crate) fn site(&self) -> &Origin {
         &self.is.site.site
-    }
-
-    pub(crate) fn key_id(&self) -> SiteKeyId {
-        self.is.key
     }
 
     /// By the site: another key of it is no other rate.

@@ -248,8 +248,6 @@ impl Inner {
     /// Sends the first of these items, as many as make a group.
     async fn group(&self, caller: &Caller, items: &mut VecDeque<Parsed>, at_pace: AtPace) -> Group {
         let now = (self.clock)();
-        self.directory
-            .note_call(caller.site(), caller.key_id(), now);
         let ahead = items.iter().take(GROUP_MAX);
         let secrets = ahead.filter_map(|item| self.secret_of(item.endpoint()?).ok());
         let secrets: Vec<_> = secrets

@@ -212,6 +212,12 @@ impl Sending {
         let url = format!("https://{HOST}:{port}/hooks");
         let set = sending.ask("PUT", &serde_json::json!({ "url": url })).await;
         assert_eq!(set.status, 200, "{}", set.problem);
+        let keys = sending.site.directory.site_keys(&origin).await.unwrap();
+        assert_eq!(
+            keys[0].last_used,
+            Some(at),
+            "its use, though nothing was sent"
+        );
         sending
     }
 
