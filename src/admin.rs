@@ -6,6 +6,7 @@ mod site;
 
 use crate::command::ServeOptions;
 use crate::serve;
+use anyhow::bail;
 use belfry_protocol::time::Timestamp;
 use belfry_store::directory::Directory;
 use clap::Subcommand;
@@ -60,6 +61,14 @@ pub(crate) fn run(
         .enable_all()
         .build()?
         .block_on(async {
+            if !config.data_dir.exists() {
+                // A mistyped folder would otherwise be a new and empty server's.
+                let folder = config.data_dir.display();
+                if !command.begins() {
+                    bail!("data_dir = {folder}: no server has its data there; say where with --data-dir or --config");
+                }
+                eprintln!("{folder} is made anew: no server had its data there.");
+            }
             serve::private_folder(&config.data_dir)?;
             let desk = Desk {
                 directory: serve::open_directory(&config).await?,

@@ -238,8 +238,25 @@ pub(crate) async fn open_directory(config: &Config) -> anyhow::Result<Directory>
         .url
         .clone()
         .unwrap_or_else(|| format!("sqlite:{}", file.display()));
+    // Of two processes that begin on a new folder at once, one makes the tables and one waits for it:
+    // SQLite has no lock over a migration. What is locked here is let go with the file.
+    let opening = match config.database.url {
+        Some(_) => None,
+        None => Some(lock(&config.data_dir.join("directory.lock"))?),
+    };
     let directory = Directory::open(&url).await;
+    drop(opening);
     directory.context("the directory cannot be opened")
+}
+
+fn lock(path: &Path) -> anyhow::Result<std::fs::File> {
+    let file = std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path);
+    file.and_then(|file| file.lock().map(|()| file))
+        .with_context(|| format!("{} cannot be locked", path.display()))
 }
 
 fn open_mailbox(

@@ -398,3 +398,28 @@ fn serve_tls(listener: TcpListener, certificate: &Certificate, router: Router) {
         }
     });
 }
+
+#[tokio::test]
+async fn a_folder_that_no_server_has_is_not_taken_for_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("mistyped");
+    let origin = "https://news.example";
+    for arguments in [&["list"][..], &["key", origin], &["keys", origin]] {
+        let refused = site(&data, arguments).await;
+        assert!(!refused.succeeded && refused.error.contains("no server has its data there"));
+        assert!(!data.exists());
+    }
+    // Before the first start of a server, and by several at once.
+    let adding = (0..8).map(|number| {
+        let data = data.clone();
+        tokio::spawn(async move {
+            let origin = format!("https://site{number}.example");
+            site(&data, &["add", &origin]).await
+        })
+    });
+    for added in adding.collect::<Vec<_>>() {
+        let added = added.await.expect("it ran");
+        assert!(added.succeeded, "{}", added.error);
+    }
+    assert_eq!(site(&data, &["list"]).await.lines.len(), 8);
+}

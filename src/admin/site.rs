@@ -139,6 +139,11 @@ impl Command {
         }
     }
 
+    /// Whether it makes sense before a server has ever run.
+    pub(super) fn begins(&self) -> bool {
+        matches!(self, Self::Add(_))
+    }
+
     pub(super) async fn run(self, desk: &Desk) -> anyhow::Result<()> {
         match self {
             Self::Add(site) => add(desk, &site.origin).await,
