@@ -85,7 +85,7 @@ impl Census {
     }
 
     /// Whether it is what counting anew gives.
-    #[cfg(debug_assertions)]
+    #[cfg(test)]
     pub(super) fn is_of<'a>(&self, metas: impl Iterator<Item = &'a Meta>) -> bool {
         let anew = Self::of(metas);
         self.history == anew.history
