@@ -8,6 +8,7 @@
 mod accept;
 mod batch;
 mod bystander;
+mod connection;
 mod device;
 mod disk;
 mod idle;

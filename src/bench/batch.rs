@@ -2,6 +2,7 @@
 //! as an NDJSON stream, over the same connections to the same server, and the server's memory while one
 //! stream goes to many permissions.
 
+use super::connection::Connection;
 use super::poster::{self, BODY_BYTES, Poster, body};
 use super::stand::{Publishers, Stand};
 use super::{Place, Report, disk};
@@ -15,18 +16,14 @@ use futures_util::stream;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
-use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio_util::task::AbortOnDropHandle;
 
 /// Items in a call as JSON: as many as it may have.
 const CALL_ITEMS: usize = 1_000;
@@ -378,26 +375,11 @@ async fn memory(
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// A site's connection for calls.
-struct Caller {
-    requests: SendRequest<Body>,
-    host: String,
-    _connection: AbortOnDropHandle<()>,
-}
+struct Caller(Connection<Body>);
 
 impl Caller {
     async fn connect(server: SocketAddr) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(server).await?;
-        stream.set_nodelay(true)?;
-        let (requests, connection) = handshake(TokioIo::new(stream)).await?;
-        let connection = tokio::spawn(async move {
-            // Its end shows in the next request.
-            let _ = connection.await;
-        });
-        Ok(Self {
-            requests,
-            host: server.to_string(),
-            _connection: AbortOnDropHandle::new(connection),
-        })
+        Ok(Self(Connection::connect(server).await?))
     }
 
     async fn call(
@@ -407,12 +389,9 @@ impl Caller {
         body: Body,
     ) -> anyhow::Result<Response<Incoming>> {
         let request = Request::post("/v1/publish")
-            .header("host", &self.host)
             .header("authorization", format!("Bearer {key}"))
-            .header("content-type", media)
-            .body(body)?;
-        self.requests.ready().await?;
-        let answer = self.requests.send_request(request).await?;
+            .header("content-type", media);
+        let answer = self.0.send(request, body).await?;
         if answer.status() != StatusCode::OK {
             let status = answer.status();
             let problem = answer.into_body().collect().await?.to_bytes();

@@ -1,15 +1,13 @@
 //! A site's connection: posts one notification after another.
 
+use super::connection::Connection;
 use anyhow::{Context as _, bail};
 use belfry_protocol::secret::Secret;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
-use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Request, StatusCode};
-use hyper_util::rt::TokioIo;
 use std::net::SocketAddr;
 use tokio::net::TcpStream;
-use tokio_util::task::AbortOnDropHandle;
 
 /// A crypto-box body of 512 padded bytes: nonce, authenticator, text.
 pub(super) const BODY_BYTES: usize = 24 + 16 + 512;
@@ -30,42 +28,24 @@ pub(super) fn mark(body: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(bytes))
 }
 
-pub(super) struct Poster {
-    requests: SendRequest<Full<Bytes>>,
-    host: String,
-    _connection: AbortOnDropHandle<()>,
-}
+pub(super) struct Poster(Connection<Full<Bytes>>);
 
 impl Poster {
     pub(super) async fn connect(server: SocketAddr) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(server).await?;
-        stream.set_nodelay(true)?;
-        Self::over(stream, server).await
+        Ok(Self(Connection::connect(server).await?))
     }
 
     /// Over a connection to the server.
     pub(super) async fn over(stream: TcpStream, server: SocketAddr) -> anyhow::Result<Self> {
-        let (requests, connection) = handshake(TokioIo::new(stream)).await?;
-        let connection = tokio::spawn(async move {
-            // Its end shows in the next request.
-            let _ = connection.await;
-        });
-        Ok(Self {
-            requests,
-            host: server.to_string(),
-            _connection: AbortOnDropHandle::new(connection),
-        })
+        Ok(Self(Connection::over(stream, server).await?))
     }
 
     /// Posts, and returns when the 201 is there.
     pub(super) async fn post(&mut self, endpoint: &Secret, body: Bytes) -> anyhow::Result<()> {
         let request = Request::post(format!("/push/{}", endpoint.expose()))
-            .header("host", &self.host)
             .header("ttl", "86400")
-            .header("content-encoding", "crypto-box")
-            .body(Full::new(body))?;
-        self.requests.ready().await?;
-        let answer = self.requests.send_request(request).await?;
+            .header("content-encoding", "crypto-box");
+        let answer = self.0.send(request, Full::new(body)).await?;
         let status = answer.status();
         let problem = answer.into_body().collect().await?.to_bytes();
         if status != StatusCode::CREATED {

@@ -1,38 +1,20 @@
 //! One connection that asks one thing after another, as a site and as a user.
 
+use crate::bench::connection::Connection;
 use anyhow::{Context as _, ensure};
 use belfry_protocol::secret::Secret;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
-use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::{HeaderMap, LOCATION};
 use hyper::{Request, StatusCode};
-use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use std::net::SocketAddr;
-use tokio::net::TcpStream;
-use tokio_util::task::AbortOnDropHandle;
 
-pub(super) struct Asking {
-    requests: SendRequest<Full<Bytes>>,
-    host: String,
-    _connection: AbortOnDropHandle<()>,
-}
+pub(super) struct Asking(Connection<Full<Bytes>>);
 
 impl Asking {
     pub(super) async fn connect(server: SocketAddr) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(server).await?;
-        stream.set_nodelay(true)?;
-        let (requests, connection) = handshake(TokioIo::new(stream)).await?;
-        let connection = tokio::spawn(async move {
-            // Its end shows in the next request.
-            let _ = connection.await;
-        });
-        Ok(Self {
-            requests,
-            host: server.to_string(),
-            _connection: AbortOnDropHandle::new(connection),
-        })
+        Ok(Self(Connection::connect(server).await?))
     }
 
     /// Posts, and gives the path of the message URL when the 201 is there.
@@ -78,9 +60,7 @@ impl Asking {
         request: hyper::http::request::Builder,
         body: Bytes,
     ) -> anyhow::Result<(StatusCode, HeaderMap, Bytes)> {
-        let request = request.header("host", &self.host).body(Full::new(body))?;
-        self.requests.ready().await?;
-        let (head, said) = self.requests.send_request(request).await?.into_parts();
+        let (head, said) = self.0.send(request, Full::new(body)).await?.into_parts();
         let said = said.collect().await?.to_bytes();
         Ok((head.status, head.headers, said))
     }
