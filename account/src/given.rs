@@ -2,9 +2,9 @@
 
 use crate::Accounts;
 use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::HeaderMap;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
-use belfry_edge::{AddressKey, ApiError, ClientAddress, read_body};
+use belfry_edge::{AddressKey, ApiError, ClientAddress, media_type, not_json, read_body};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
@@ -23,9 +23,7 @@ impl<T: DeserializeOwned> FromRequest<Accounts> for Given<T> {
 
     async fn from_request(request: Request, _: &Accounts) -> Result<Self, ApiError> {
         if !says_json(request.headers()) {
-            let detail = "the body is JSON: send Content-Type: application/json";
-            let error = ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", detail);
-            return Err(error.at("Content-Type"));
+            return Err(not_json());
         }
         let body = read_body(request.into_body(), JSON_BYTES_MAX, "send less").await?;
         parse(&body).map(Self)
@@ -51,12 +49,7 @@ pub(crate) fn nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
 }
 
 pub(crate) fn says_json(headers: &HeaderMap) -> bool {
-    let value = headers.get(header::CONTENT_TYPE);
-    let Some(Ok(value)) = value.map(|value| value.to_str()) else {
-        return false;
-    };
-    let media = value.split(';').next().unwrap_or_default().trim();
-    let media = media.to_ascii_lowercase();
+    let media = media_type(headers);
     media == "application/json" || (media.starts_with("application/") && media.ends_with("+json"))
 }
 

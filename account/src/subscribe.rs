@@ -11,7 +11,7 @@ use crate::{Accounts, Caller};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use belfry_edge::{ApiError, Query, read_body};
+use belfry_edge::{ApiError, Query, media_type, read_body};
 use belfry_protocol::problem::Problem;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
@@ -97,10 +97,7 @@ async fn subscribe(
 
 /// What is in a body of their type; any other body is not looked at (RFC 8292 §4.1).
 async fn options(request: Request) -> Result<Options, ApiError> {
-    let media = request.headers().get(header::CONTENT_TYPE);
-    let media = media.and_then(|media| media.to_str().ok());
-    let media = media.and_then(|media| media.split(';').next());
-    if !media.is_some_and(|media| media.trim().eq_ignore_ascii_case(OPTIONS)) {
+    if media_type(request.headers()) != OPTIONS {
         return Ok(Options::default());
     }
     let body = read_body(request.into_body(), OPTIONS_BYTES_MAX, "send the key alone").await?;

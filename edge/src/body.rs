@@ -2,7 +2,7 @@
 
 use crate::ApiError;
 use axum::body::{Body, HttpBody as _};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use std::time::Duration;
@@ -36,6 +36,21 @@ pub async fn read_body(body: Body, bytes_max: usize, remedy: &str) -> Result<Byt
         Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
         Err(_) => Err(ApiError::malformed("body", "the body broke off")),
     }
+}
+
+/// What Content-Type says of a body, in lower case and without its parameters; nothing where it is
+/// missing or no text, and of several the first.
+pub fn media_type(headers: &HeaderMap) -> String {
+    let value = headers.get(header::CONTENT_TYPE);
+    let value = value.and_then(|value| value.to_str().ok());
+    let media = value.and_then(|value| value.split(';').next());
+    media.unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// 415 for a body that is to be JSON and does not say so.
+pub fn not_json() -> ApiError {
+    let detail = "the body is JSON: send Content-Type: application/json";
+    ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", detail).at("Content-Type")
 }
 
 #[cfg(test)]

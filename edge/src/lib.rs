@@ -10,7 +10,7 @@ pub mod layers;
 pub mod number;
 
 pub use address::{AddressKey, ClientAddress, TrustedProxies};
-pub use body::read_body;
+pub use body::{media_type, not_json, read_body};
 pub use error::{ApiError, Exceeded, RateProblem, Scope};
 pub use extract::{Path, Query};
 pub use number::Whole;

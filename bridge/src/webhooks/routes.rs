@@ -2,10 +2,9 @@
 
 use super::Webhooks;
 use super::event::Event;
-use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use belfry_edge::{ApiError, Query, read_body};
+use axum::http::{HeaderMap, StatusCode};
+use belfry_edge::{ApiError, Query, media_type, not_json, read_body};
 use belfry_protocol::problem::Problem;
 use belfry_protocol::time::Timestamp;
 use belfry_store::directory::SiteOutbox;
@@ -176,7 +175,7 @@ async fn set_webhook(
     let inner = &webhooks.0;
     let bridge = &inner.bridge.0;
     let caller = bridge.caller(request.headers()).await?;
-    let given = given(request.headers().clone(), request.into_body()).await?;
+    let given = given(request).await?;
     let url = inner.reach.webhook(&given.url);
     let url = url.map_err(|error| ApiError::invalid("url", error.to_string()))?;
     let owner = inner.open(&caller).await?;
@@ -192,18 +191,11 @@ async fn set_webhook(
     Ok(axum::Json(NewWebhook { webhook, secret }))
 }
 
-async fn given(headers: HeaderMap, body: Body) -> Result<SetWebhook, ApiError> {
-    let media = headers.get(header::CONTENT_TYPE);
-    let media = media
-        .and_then(|media| media.to_str().ok())
-        .unwrap_or_default();
-    let media = media.split(';').next().unwrap_or_default().trim();
-    if !media.eq_ignore_ascii_case("application/json") {
-        let detail = "the body is JSON: send Content-Type: application/json";
-        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-        return Err(ApiError::new(status, "media-type", detail).at("Content-Type"));
+async fn given(request: Request) -> Result<SetWebhook, ApiError> {
+    if media_type(request.headers()) != "application/json" {
+        return Err(not_json());
     }
-    let body = read_body(body, REQUEST_BYTES_MAX, "send less").await?;
+    let body = read_body(request.into_body(), REQUEST_BYTES_MAX, "send less").await?;
     serde_json::from_slice(&body).map_err(|error| ApiError::malformed("body", error.to_string()))
 }
 
