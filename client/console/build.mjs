@@ -38,7 +38,7 @@ async function empty() {
 async function bundle() {
   const result = await build({
     ...shared,
-    entryPoints: { app: src("app.tsx"), consent: src("consent.tsx"), theme: src("theme.ts"), style: src("style/index.css") },
+    entryPoints: { app: src("app.tsx"), consent: src("consent.tsx"), theme: "belfry-ui/theme.ts", style: src("style/index.css") },
     entryNames: "[name]-[hash]",
     outdir: join(dist, "assets"),
     splitting: true,

@@ -1,25 +1,25 @@
 //! The console: opens what this browser has, draws what fits it, and tells of what arrives.
 
 import { effect, signal } from "@preact/signals";
+import { Button } from "belfry-ui/controls.tsx";
+import { Gate, Splash } from "belfry-ui/gate.tsx";
+import { oneLine } from "belfry-ui/rules/hostile.ts";
+import { siteLabel } from "belfry-ui/rules/site.ts";
+import { announce, Toasts } from "belfry-ui/toasts.tsx";
 import { render, type JSX } from "preact";
 import { go, route } from "./address.ts";
 import { openModel } from "./live/model.ts";
 import type { Item, Model } from "./model.ts";
 import { ModelProvider } from "./pages/context.ts";
-import { Gate, Splash } from "./pages/gate.tsx";
 import { InsecurePage } from "./pages/insecure.tsx";
 import { LinkThisPage } from "./pages/link-this.tsx";
 import { Shell } from "./pages/shell.tsx";
 import { NoDevicePage, SignInPage } from "./pages/sign-in.tsx";
 import { preferences } from "./preferences.ts";
-import { siteLabel } from "./rules/destination.ts";
-import { oneLine } from "./rules/hostile.ts";
 import type { Surroundings } from "./rules/safety.ts";
 import { close, show, startWorker } from "./system.ts";
 import { text } from "./text.ts";
-import { AgainDialog } from "./ui/again.tsx";
-import { Button } from "./ui/controls.tsx";
-import { announce, Toasts } from "./ui/toasts.tsx";
+import { AgainDialog } from "./pages/again.tsx";
 
 const at: Surroundings = {
   secure: isSecureContext,

@@ -4,17 +4,17 @@
 //! `rules/dwell`; this is their window.
 
 import { effect, signal } from "@preact/signals";
+import { Button, Fault, useAction } from "belfry-ui/controls.tsx";
+import { Gate, Splash } from "belfry-ui/gate.tsx";
+import { Hostile, Notice, Points, SiteMark } from "belfry-ui/parts.tsx";
+import { oneLine } from "belfry-ui/rules/hostile.ts";
 import { render, type JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import { openModel } from "./live/model.ts";
 import { Failure, type Model } from "./model.ts";
-import { Gate, Splash } from "./pages/gate.tsx";
 import { attend, mayApprove, wait, type Dwell } from "./rules/dwell.ts";
 import { canAnswer, hear, type Opener, type Request } from "./rules/opener.ts";
-import { oneLine } from "./rules/hostile.ts";
 import { text } from "./text.ts";
-import { Button, Fault, useAction } from "./ui/controls.tsx";
-import { Hostile, Notice, Points, SiteMark } from "./ui/parts.tsx";
 
 // Only to recognise its messages and to answer; nothing is ever read from it.
 const openerWindow: Window | null = window.opener as Window | null;

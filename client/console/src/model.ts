@@ -5,6 +5,8 @@ import type { Urgency } from "@belfry/client";
 import type { ReadonlySignal } from "@preact/signals";
 import type { QuietHours } from "./rules/quiet.ts";
 
+export { Failure } from "belfry-ui/failure.ts";
+
 /** Where somebody stands: what the one screen is that they should see. */
 export type Phase = "starting" | "signed-out" | "no-device" | "unlinked" | "ready";
 
@@ -191,15 +193,4 @@ export interface Actions {
   setQuietHours(hours: QuietHours | null): Promise<void>;
   /** `null`: the server's default. */
   setAwayGrace(seconds: number | null): Promise<void>;
-}
-
-/** What went wrong, for a person. `again` asks for the password; `offline` for patience. */
-export class Failure extends Error {
-  constructor(
-    readonly kind: "again" | "offline" | "another-account" | "refused" | "other",
-    message: string,
-    readonly field: string | null = null,
-  ) {
-    super(message);
-  }
 }

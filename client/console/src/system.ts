@@ -2,11 +2,11 @@
 //! there as text; no picture and no address of its, so nothing is fetched to show one.
 
 import { signal } from "@preact/signals";
+import { manyLines, oneLine } from "belfry-ui/rules/hostile.ts";
+import { siteLabel } from "belfry-ui/rules/site.ts";
 import { go, spotlight } from "./address.ts";
 import type { Item } from "./model.ts";
 import { preferences } from "./preferences.ts";
-import { siteLabel } from "./rules/destination.ts";
-import { manyLines, oneLine } from "./rules/hostile.ts";
 
 export type PermissionState = "granted" | "denied" | "default" | "missing";
 

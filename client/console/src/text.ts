@@ -1,24 +1,13 @@
 //! All that the console says, in English. Another language is another file of this shape.
 
+import { text as shared } from "belfry-ui/text.ts";
+
 const n = (count: number, one: string, many: string) => `${count} ${count === 1 ? one : many}`;
 
 export const text = {
-  brand: "Belfry",
+  ...shared,
   tagline: "Notifications that only your devices can read.",
-  skip: "Skip to content",
-  close: "Close",
-  cancel: "Cancel",
-  back: "Back",
-  done: "Done",
-  undo: "Undo",
-  save: "Save",
-  copy: "Copy",
-  copied: "Copied",
-  retry: "Try again",
   working: "Working…",
-  loading: "Loading…",
-  show: "Show",
-  hide: "Hide",
   unknownTime: "never",
   titled: (page: string, unseen: number) => `${unseen > 0 ? `(${unseen > 99 ? "99+" : unseen}) ` : ""}${page} · Belfry`,
 
@@ -49,7 +38,7 @@ export const text = {
 
   failure: {
     offline: "The server cannot be reached. Check your connection and try again.",
-    other: "Something went wrong. Try again.",
+    other: shared.wrong,
     wrongOldPassword: "The current password is not right.",
     wrongPassword: "The name or the password is not right.",
     anotherAccount: "This browser holds the keys of another account.",

@@ -1,14 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Item } from "../src/model.ts";
-import { destination, picture, siteLabel, typedSite } from "../src/rules/destination.ts";
-import { manyLines, oneLine } from "../src/rules/hostile.ts";
+import { destination, picture } from "../src/rules/destination.ts";
 import { groups, unseenCount } from "../src/rules/inbox.ts";
 import { isQuiet, minutes } from "../src/rules/quiet.ts";
 import { hashOf, linkCodeOf, routeOf } from "../src/rules/route.ts";
 import { losses, type Surroundings } from "../src/rules/safety.ts";
-import { daily, points } from "../src/rules/sparkline.ts";
-import { ago, duration } from "../src/rules/times.ts";
+import { daily } from "../src/rules/sparkline.ts";
 import { askedPlaces, phraseOf } from "../src/rules/words.ts";
 
 test("a link is https or it is none, and says where it leads if that is elsewhere", () => {
@@ -32,33 +30,6 @@ test("a picture is in the message itself, and no program", () => {
     "data:image/png,x", "javascript:alert(1)", `data:image/png;base64,${"A".repeat(9000)}`,
   ])
     assert.equal(picture(icon), null, icon);
-});
-
-test("a typed site becomes its origin", () => {
-  assert.equal(typedSite("news.example"), "https://news.example");
-  assert.equal(typedSite(" https://News.Example/path?x "), "https://news.example");
-  assert.equal(typedSite("http://localhost:3000/x"), "http://localhost:3000");
-  for (const text of ["", "news", "http://news.example", "javascript:alert(1)", "ftp://a.example", "https://a@b.example", "https://"])
-    assert.equal(typedSite(text), null, text);
-  assert.equal(siteLabel("https://news.example"), "news.example");
-  assert.equal(siteLabel("http://localhost:3000"), "http://localhost:3000");
-});
-
-test("hostile text loses what reaches past its field", () => {
-  assert.equal(oneLine("a\u202egnp.exe"), "agnp.exe");
-  assert.equal(oneLine("a\u2066b\u2069\u200f\ufeff\u0000c"), "abc");
-  assert.equal(oneLine("one\ntwo\u2028three"), "one two three");
-  assert.equal(oneLine("<b>&amp;"), "<b>&amp;");
-  assert.equal(oneLine("\ud800x"), "\ufffdx");
-  assert.equal(manyLines("a\r\nb\n\n\n\n\nc"), "a\nb\n\nc");
-  assert.equal(oneLine(`Z${"\u0321".repeat(500)}algo`), `Z${"\u0321".repeat(4)}algo`);
-  assert.equal(oneLine("👩‍💻 می‌خواهم"), "👩‍💻 می‌خواهم");
-});
-
-test("very long text is cut", () => {
-  assert.equal(Array.from(oneLine("😀".repeat(100_000))).length, 200);
-  assert.equal(manyLines("x".repeat(100_000)).length, 4000);
-  assert.ok(oneLine("x".repeat(100_000)).endsWith("…"));
 });
 
 const item = (id: string, sent: number, more: Partial<Item> = {}): Item => ({
@@ -139,24 +110,10 @@ test("nothing is lost where the page is secure", () => {
   assert.deepEqual(lost, ["eavesdropping", "keys-exportable", "notifications", "offline", "install"]);
 });
 
-test("the line counts by day, the oldest first", () => {
+test("a site's notifications are counted by day, the oldest first", () => {
   const now = 1_800_000_000_000;
   const day = 86_400_000;
   assert.deepEqual(daily([now, now - 1, now - day - 1, now - 40 * day, now + 5 * day], now, 3), [0, 1, 2]);
-  assert.equal(points([0, 1, 2], 20, 10), "0,10 10,5 20,0");
-  assert.equal(points([0, 0], 20, 10), "0,10 20,10");
-});
-
-test("times are said as people say them", () => {
-  const now = Date.UTC(2026, 10, 25, 12);
-  assert.equal(ago(now - 10_000, now), "just now");
-  assert.equal(ago(now + 10_000, now), "just now");
-  assert.equal(ago(now - 5 * 60_000, now), "5 min. ago");
-  assert.equal(ago(now - 3 * 3_600_000, now), "3 hr. ago");
-  assert.equal(ago(now - 86_400_000, now), "yesterday");
-  assert.equal(duration(30), "30 seconds");
-  assert.equal(duration(120), "2 minutes");
-  assert.equal(duration(3600), "1 hour");
 });
 
 test("a phrase is read from paper, with numbers and commas", () => {

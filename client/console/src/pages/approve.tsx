@@ -1,15 +1,15 @@
 //! Approving a site by hand: its address, then the subscription to give it.
 
 import { useSignal } from "@preact/signals";
+import { Button, Fault, Form, TextField, useAction } from "belfry-ui/controls.tsx";
+import { Dialog, SubmitOrCancel } from "belfry-ui/dialog.tsx";
+import { CopyBox } from "belfry-ui/parts.tsx";
+import { siteLabel, typedSite } from "belfry-ui/rules/site.ts";
+import { say } from "belfry-ui/toasts.tsx";
 import type { JSX } from "preact";
 import { bytesOf } from "../rules/bytes.ts";
-import { siteLabel, typedSite } from "../rules/destination.ts";
 import { text } from "../text.ts";
-import { fresh } from "../ui/again.tsx";
-import { Button, Fault, Form, TextField, useAction } from "../ui/controls.tsx";
-import { Dialog, SubmitOrCancel } from "../ui/dialog.tsx";
-import { CopyBox } from "../ui/parts.tsx";
-import { say } from "../ui/toasts.tsx";
+import { fresh } from "./again.tsx";
 import { useModel } from "./context.ts";
 
 const SITE_KEY_BYTES = 32;
@@ -41,7 +41,7 @@ export function ApproveDialog({ onClose }: { onClose: () => void }): JSX.Element
     return (
       <Dialog title={words.subscription} onClose={done} firm>
         <p class="soft">{words.subscriptionLead}</p>
-        <CopyBox value={made.value} label={words.copyLabel} />
+        <CopyBox name={text.sites.subscription} value={made.value} label={words.copyLabel} />
         <div class="buttons end"><Button onClick={done}>{text.done}</Button></div>
       </Dialog>
     );

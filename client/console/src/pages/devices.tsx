@@ -2,18 +2,18 @@
 
 import type { Urgency } from "@belfry/client";
 import { useSignal } from "@preact/signals";
+import { Button, Field } from "belfry-ui/controls.tsx";
+import { Confirm, Rename } from "belfry-ui/dialog.tsx";
+import { Icon } from "belfry-ui/icons.tsx";
+import { now } from "belfry-ui/now.ts";
+import { Empty, Hostile, Notice, PageHead, SkeletonRows } from "belfry-ui/parts.tsx";
+import { ago } from "belfry-ui/rules/times.ts";
+import { say } from "belfry-ui/toasts.tsx";
 import type { JSX } from "preact";
 import { go } from "../address.ts";
 import type { Device } from "../model.ts";
-import { now } from "../now.ts";
-import { ago } from "../rules/times.ts";
 import { text } from "../text.ts";
-import { fresh } from "../ui/again.tsx";
-import { Button, Field } from "../ui/controls.tsx";
-import { Confirm, Rename } from "../ui/dialog.tsx";
-import { Icon } from "../ui/icons.tsx";
-import { Empty, Hostile, Notice, PageHead, SkeletonRows } from "../ui/parts.tsx";
-import { say } from "../ui/toasts.tsx";
+import { fresh } from "./again.tsx";
 import { useModel } from "./context.ts";
 import { Trouble } from "./inbox.tsx";
 import { LinkDialog } from "./link-device.tsx";

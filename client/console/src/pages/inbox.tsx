@@ -3,17 +3,17 @@
 //! every device.
 
 import { useComputed, useSignal } from "@preact/signals";
+import { Button, Fault, Segments, useAction } from "belfry-ui/controls.tsx";
+import { Icon } from "belfry-ui/icons.tsx";
+import { Empty, Notice, PageHead, SiteMark, SiteName, SkeletonRows } from "belfry-ui/parts.tsx";
+import { siteLabel } from "belfry-ui/rules/site.ts";
+import { say } from "belfry-ui/toasts.tsx";
 import type { JSX } from "preact";
 import type { Item } from "../model.ts";
 import { keep, letGo, preferences } from "../preferences.ts";
 import { groups, unseenCount, type Group, type Shelf } from "../rules/inbox.ts";
 import { hashOf } from "../rules/route.ts";
-import { siteLabel } from "../rules/destination.ts";
 import { text } from "../text.ts";
-import { Button, Fault, Segments, useAction } from "../ui/controls.tsx";
-import { Icon } from "../ui/icons.tsx";
-import { Empty, Notice, PageHead, SiteMark, SiteName, SkeletonRows } from "../ui/parts.tsx";
-import { say } from "../ui/toasts.tsx";
 import { useModel } from "./context.ts";
 import { ItemRow } from "./item.tsx";
 

@@ -1,11 +1,11 @@
 //! What a plain http address takes away, and what to do about it.
 
+import { Button } from "belfry-ui/controls.tsx";
+import { Gate } from "belfry-ui/gate.tsx";
+import { Points } from "belfry-ui/parts.tsx";
 import type { JSX } from "preact";
 import { localhostAddress, losses, type Surroundings } from "../rules/safety.ts";
 import { text } from "../text.ts";
-import { Button } from "../ui/controls.tsx";
-import { Points } from "../ui/parts.tsx";
-import { Gate } from "./gate.tsx";
 
 export function InsecurePage({ at, onGoOn }: { at: Surroundings; onGoOn: () => void }): JSX.Element {
   const words = text.insecure;

@@ -1,17 +1,18 @@
 //! One notification. Every field of it is what a site chose to send.
 
 import { useSignal } from "@preact/signals";
+import { Icon } from "belfry-ui/icons.tsx";
+import { now } from "belfry-ui/now.ts";
+import { Hostile } from "belfry-ui/parts.tsx";
+import { manyLines, oneLine } from "belfry-ui/rules/hostile.ts";
+import { siteLabel } from "belfry-ui/rules/site.ts";
+import { ago, wholeTime } from "belfry-ui/rules/times.ts";
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { spotlight } from "../address.ts";
 import type { Item } from "../model.ts";
-import { now } from "../now.ts";
-import { destination, picture, siteLabel } from "../rules/destination.ts";
-import { manyLines, oneLine } from "../rules/hostile.ts";
-import { ago, wholeTime } from "../rules/times.ts";
+import { destination, picture } from "../rules/destination.ts";
 import { text } from "../text.ts";
-import { Icon } from "../ui/icons.tsx";
-import { Hostile } from "../ui/parts.tsx";
 import { useModel } from "./context.ts";
 
 /** On screen this long, with the page in sight and focused, it counts as seen. */

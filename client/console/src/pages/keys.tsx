@@ -1,13 +1,13 @@
 //! The keys: a way back, who reads along, and what the server was caught at.
 
+import { Button, Fault, useAction } from "belfry-ui/controls.tsx";
+import { Icon } from "belfry-ui/icons.tsx";
+import { Hostile, Notice, PageHead, Points, SkeletonRows } from "belfry-ui/parts.tsx";
+import { siteLabel } from "belfry-ui/rules/site.ts";
 import type { JSX } from "preact";
 import { go } from "../address.ts";
 import type { Alarm } from "../model.ts";
-import { siteLabel } from "../rules/destination.ts";
 import { text } from "../text.ts";
-import { Button, Fault, useAction } from "../ui/controls.tsx";
-import { Icon } from "../ui/icons.tsx";
-import { Hostile, Notice, PageHead, Points, SkeletonRows } from "../ui/parts.tsx";
 import { useModel } from "./context.ts";
 import { PhraseDialog } from "./phrase.tsx";
 

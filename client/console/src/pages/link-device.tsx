@@ -1,17 +1,17 @@
 //! A linked device lets a new one in: the code, then who asks, then the user's word.
 
 import { useSignal } from "@preact/signals";
+import { Button, Fault, Form, TextField, useAction } from "belfry-ui/controls.tsx";
+import { Dialog, SubmitOrCancel } from "belfry-ui/dialog.tsx";
+import { Icon } from "belfry-ui/icons.tsx";
+import { Hostile } from "belfry-ui/parts.tsx";
+import { say } from "belfry-ui/toasts.tsx";
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import { scannedCode } from "../address.ts";
 import type { LinkRequest } from "../model.ts";
 import { text } from "../text.ts";
-import { fresh } from "../ui/again.tsx";
-import { Button, Fault, Form, TextField, useAction } from "../ui/controls.tsx";
-import { Dialog, SubmitOrCancel } from "../ui/dialog.tsx";
-import { Icon } from "../ui/icons.tsx";
-import { Hostile } from "../ui/parts.tsx";
-import { say } from "../ui/toasts.tsx";
+import { fresh } from "./again.tsx";
 import { useModel } from "./context.ts";
 
 export function LinkDialog({ onClose }: { onClose: () => void }): JSX.Element {

@@ -2,16 +2,16 @@
 //! recovery phrase.
 
 import { useSignal } from "@preact/signals";
+import { Button, Fault, Field, Form, Segments, useAction } from "belfry-ui/controls.tsx";
+import { Gate } from "belfry-ui/gate.tsx";
+import { CodeGroups, CopyButton, QrCode } from "belfry-ui/parts.tsx";
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import { Failure, type LinkOffer } from "../model.ts";
 import { phraseOf, WORDS } from "../rules/words.ts";
 import { text } from "../text.ts";
-import { fresh } from "../ui/again.tsx";
-import { Button, Fault, Field, Form, Segments, useAction } from "../ui/controls.tsx";
-import { CodeGroups, CopyButton, QrCode } from "../ui/parts.tsx";
+import { fresh } from "./again.tsx";
 import { useModel } from "./context.ts";
-import { Gate } from "./gate.tsx";
 
 export function LinkThisPage(): JSX.Element {
   const model = useModel();

@@ -2,15 +2,15 @@
 //! and the dialog closes by its buttons alone once the words stand there.
 
 import { useSignal } from "@preact/signals";
+import { Button, Fault, Form, TextField, useAction } from "belfry-ui/controls.tsx";
+import { Dialog } from "belfry-ui/dialog.tsx";
+import { Notice } from "belfry-ui/parts.tsx";
+import { say } from "belfry-ui/toasts.tsx";
 import type { JSX } from "preact";
 import { useMemo } from "preact/hooks";
 import { askedPlaces } from "../rules/words.ts";
 import { text } from "../text.ts";
-import { fresh } from "../ui/again.tsx";
-import { Button, Fault, Form, TextField, useAction } from "../ui/controls.tsx";
-import { Dialog } from "../ui/dialog.tsx";
-import { Notice } from "../ui/parts.tsx";
-import { say } from "../ui/toasts.tsx";
+import { fresh } from "./again.tsx";
 import { useModel } from "./context.ts";
 
 export function PhraseDialog({ onClose }: { onClose: () => void }): JSX.Element {

@@ -1,17 +1,17 @@
 //! Settings: how this browser tells, when all devices are quiet, how it looks, and the account.
 
 import { useSignal } from "@preact/signals";
+import { Button, Fault, Field, Form, Segments, Switch, useAction } from "belfry-ui/controls.tsx";
+import { Hostile, PageHead } from "belfry-ui/parts.tsx";
+import { duration } from "belfry-ui/rules/times.ts";
+import { say } from "belfry-ui/toasts.tsx";
 import type { JSX } from "preact";
 import { installing } from "../install.ts";
 import { prefer, preferences } from "../preferences.ts";
 import { hashOf } from "../rules/route.ts";
-import { duration } from "../rules/times.ts";
 import { idleDetection, requestIdleDetection } from "../idle.ts";
 import { permission, requestPermission } from "../system.ts";
 import { text } from "../text.ts";
-import { Button, Fault, Field, Form, Segments, Switch, useAction } from "../ui/controls.tsx";
-import { Hostile, PageHead } from "../ui/parts.tsx";
-import { say } from "../ui/toasts.tsx";
 import { EraseDialog, PasswordDialog, SignOutDialog } from "./account.tsx";
 import { useModel } from "./context.ts";
 

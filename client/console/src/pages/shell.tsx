@@ -1,5 +1,7 @@
 //! The frame of the console: navigation (a sidebar, or tabs at the foot of a phone), banners, the page.
 
+import { Icon, type IconName } from "belfry-ui/icons.tsx";
+import { Hostile, Notice } from "belfry-ui/parts.tsx";
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { route } from "../address.ts";
@@ -8,8 +10,6 @@ import { unseenCount } from "../rules/inbox.ts";
 import { hashOf, type Page } from "../rules/route.ts";
 import { badge } from "../system.ts";
 import { text } from "../text.ts";
-import { Icon, type IconName } from "../ui/icons.tsx";
-import { Hostile, Notice } from "../ui/parts.tsx";
 import { useModel } from "./context.ts";
 import { DevicesPage } from "./devices.tsx";
 import { InboxPage } from "./inbox.tsx";

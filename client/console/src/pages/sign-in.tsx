@@ -1,14 +1,14 @@
 //! Signing in and making an account. What the server offers decides which of the two comes first.
 
 import { useSignal } from "@preact/signals";
+import { Button, Fault, Form, PasswordField, TextField, useAction, WhoseForm } from "belfry-ui/controls.tsx";
+import { Gate } from "belfry-ui/gate.tsx";
+import { Notice } from "belfry-ui/parts.tsx";
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { Failure, type SignInOffer } from "../model.ts";
 import { text } from "../text.ts";
-import { Button, Fault, Form, PasswordField, TextField, useAction, WhoseForm } from "../ui/controls.tsx";
-import { Notice } from "../ui/parts.tsx";
 import { useModel } from "./context.ts";
-import { Gate } from "./gate.tsx";
 
 export function SignInPage(): JSX.Element {
   const model = useModel();

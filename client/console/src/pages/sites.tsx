@@ -1,19 +1,19 @@
 //! The sites that may reach the user: approve by hand, mute, rename, renew, revoke.
 
 import { useSignal } from "@preact/signals";
+import { Button, Fault, Switch, useAction } from "belfry-ui/controls.tsx";
+import { Confirm, Dialog, Rename } from "belfry-ui/dialog.tsx";
+import { now } from "belfry-ui/now.ts";
+import { CopyBox, Empty, Hostile, Notice, PageHead, SiteMark, SiteName, SkeletonRows, Sparkline } from "belfry-ui/parts.tsx";
+import { siteLabel } from "belfry-ui/rules/site.ts";
+import { ago, day } from "belfry-ui/rules/times.ts";
+import { say } from "belfry-ui/toasts.tsx";
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import type { Site } from "../model.ts";
-import { now } from "../now.ts";
-import { siteLabel } from "../rules/destination.ts";
 import { hashOf } from "../rules/route.ts";
-import { ago, day } from "../rules/times.ts";
 import { text } from "../text.ts";
-import { fresh } from "../ui/again.tsx";
-import { Button, Fault, Switch, useAction } from "../ui/controls.tsx";
-import { Confirm, Dialog, Rename } from "../ui/dialog.tsx";
-import { CopyBox, Empty, Hostile, Notice, PageHead, SiteMark, SiteName, SkeletonRows, Sparkline } from "../ui/parts.tsx";
-import { say } from "../ui/toasts.tsx";
+import { fresh } from "./again.tsx";
 import { ApproveDialog } from "./approve.tsx";
 import { useModel } from "./context.ts";
 import { Trouble } from "./inbox.tsx";
@@ -82,7 +82,7 @@ function SiteRow({ site, ask }: { site: Site; ask: (what: Asking["what"]) => voi
           </div>
         </div>
         <div class="row-side">
-          <Sparkline counts={site.perDay} />
+          <Sparkline counts={site.perDay} label={words.chart(site.perDay)} />
           <div class="buttons">
             <Button look="quiet slim" busy={action.busy} aria-label={muted ? words.unmuteNamed(label) : words.muteNamed(label)} onClick={() => void turn()}>{muted ? words.unmute : words.mute}</Button>
             <Button look="quiet slim" aria-label={words.editNamed(label)} onClick={() => ask("edit")}>{words.edit}</Button>
@@ -130,7 +130,7 @@ function RenewSite({ site, onClose }: SiteDialogProps): JSX.Element {
   const words = text.sites;
   return (
     <Dialog title={words.renewTitle(siteLabel(site.site))} onClose={onClose} firm={made.value !== null}>
-      {made.value === null ? <p>{words.renewLead}</p> : <><p>{words.subscriptionLead}</p><CopyBox value={made.value} label={words.copyLabel} /></>}
+      {made.value === null ? <p>{words.renewLead}</p> : <><p>{words.subscriptionLead}</p><CopyBox value={made.value} name={words.subscription} label={words.copyLabel} /></>}
       {action.fault ? <Fault>{action.fault.message}</Fault> : null}
       <div class="buttons end">
         {made.value === null ? (

@@ -1,16 +1,16 @@
 //! The first run: what this is, system notifications, a way back, and a real notification.
 
 import { useSignal } from "@preact/signals";
+import { Button, Fault, useAction } from "belfry-ui/controls.tsx";
+import { Icon } from "belfry-ui/icons.tsx";
+import { Notice, Points } from "belfry-ui/parts.tsx";
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { go } from "../address.ts";
 import { prefer } from "../preferences.ts";
 import { permission, requestPermission } from "../system.ts";
 import { text } from "../text.ts";
-import { fresh } from "../ui/again.tsx";
-import { Button, Fault, useAction } from "../ui/controls.tsx";
-import { Icon } from "../ui/icons.tsx";
-import { Notice, Points } from "../ui/parts.tsx";
+import { fresh } from "./again.tsx";
 import { useModel } from "./context.ts";
 import { PhraseDialog } from "./phrase.tsx";
 

@@ -4,7 +4,7 @@
 import { useSignal } from "@preact/signals";
 import type { ComponentChildren, JSX } from "preact";
 import { useId, useLayoutEffect, useRef } from "preact/hooks";
-import { text } from "../text.ts";
+import { text } from "./text.ts";
 import { Button, Fault, Form, TextField, useAction } from "./controls.tsx";
 import { Points } from "./parts.tsx";
 

@@ -1,4 +1,4 @@
-//! The console's icons: strokes of one width on a grid of 24, drawn here.
+//! The icons: strokes of one width on a grid of 24, drawn here.
 
 import type { JSX } from "preact";
 

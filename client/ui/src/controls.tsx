@@ -3,8 +3,8 @@
 import { useSignal } from "@preact/signals";
 import type { ButtonHTMLAttributes, ComponentChildren, JSX } from "preact";
 import { useId, useRef } from "preact/hooks";
-import { Failure } from "../model.ts";
-import { text } from "../text.ts";
+import { Failure } from "./failure.ts";
+import { text } from "./text.ts";
 import { Icon, type IconName } from "./icons.tsx";
 
 export interface Running {
@@ -31,7 +31,7 @@ export function useAction(): Running {
       try {
         await work();
       } catch (error) {
-        fault.value = error instanceof Failure ? error : new Failure("other", text.failure.other);
+        fault.value = error instanceof Failure ? error : new Failure("other", text.wrong);
         if (!(error instanceof Failure)) console.error(error);
       } finally {
         running.current = false;

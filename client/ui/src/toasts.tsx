@@ -4,7 +4,7 @@
 import { signal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
-import { text } from "../text.ts";
+import { text } from "./text.ts";
 import { Button } from "./controls.tsx";
 import { Icon } from "./icons.tsx";
 

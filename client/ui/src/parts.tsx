@@ -5,10 +5,10 @@ import { useSignal } from "@preact/signals";
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { encodeQR } from "qr";
-import { siteLabel } from "../rules/destination.ts";
-import { oneLine } from "../rules/hostile.ts";
-import { points } from "../rules/sparkline.ts";
-import { text } from "../text.ts";
+import { siteLabel } from "./rules/site.ts";
+import { oneLine } from "./rules/hostile.ts";
+import { points } from "./rules/line.ts";
+import { text } from "./text.ts";
 import { Button } from "./controls.tsx";
 import { Icon, type IconName } from "./icons.tsx";
 
@@ -103,11 +103,11 @@ export function SkeletonRows({ rows = 3 }: { rows?: number }): JSX.Element {
 const WIDTH = 120;
 const HEIGHT = 28;
 
-export function Sparkline({ counts }: { counts: readonly number[] }): JSX.Element {
+export function Sparkline({ counts, label }: { counts: readonly number[]; label: string }): JSX.Element {
   const line = points(counts, WIDTH, HEIGHT);
   const none = counts.every((count) => count === 0);
   return (
-    <svg class={`sparkline ${none ? "none" : ""}`} viewBox={`-1 -1 ${WIDTH + 2} ${HEIGHT + 2}`} role="img" aria-label={text.sites.chart(counts)} preserveAspectRatio="none">
+    <svg class={`sparkline ${none ? "none" : ""}`} viewBox={`-1 -1 ${WIDTH + 2} ${HEIGHT + 2}`} role="img" aria-label={label} preserveAspectRatio="none">
       {none ? null : <polygon class="area" points={`0,${HEIGHT} ${line} ${WIDTH},${HEIGHT}`} />}
       <polyline points={line} fill="none" stroke="currentColor" stroke-width="1.75" stroke-linejoin="round" stroke-linecap="round" vector-effect="non-scaling-stroke" />
     </svg>
@@ -135,10 +135,10 @@ export function CodeGroups({ code, label }: { code: string; label: string }): JS
   );
 }
 
-export function CopyBox({ value, label }: { value: string; label: string }): JSX.Element {
+export function CopyBox({ value, name, label }: { value: string; name: string; label: string }): JSX.Element {
   return (
     <div class="stack">
-      <pre class="copy-box" tabIndex={0} aria-label={text.sites.subscription}>{value}</pre>
+      <pre class="copy-box" tabIndex={0} aria-label={name}>{value}</pre>
       <div class="buttons"><CopyButton value={value} label={label} look="primary" /></div>
     </div>
   );

@@ -1,7 +1,7 @@
-//! The frame of what comes before the console: sign-in, linking, an insecure address, consent.
+//! The frame of what comes before the pages with a navigation: sign-in, linking, set-up.
 
 import type { ComponentChildren, JSX } from "preact";
-import { text } from "../text.ts";
+import { text } from "./text.ts";
 
 interface GateProps {
   children: ComponentChildren;

@@ -1,11 +1,11 @@
 //! What needs a sign-in of the last ten minutes asks for the password once and goes on.
 
 import { signal, useSignal } from "@preact/signals";
+import { Form, PasswordField, useAction, WhoseForm } from "belfry-ui/controls.tsx";
+import { Dialog, SubmitOrCancel } from "belfry-ui/dialog.tsx";
 import type { JSX } from "preact";
 import { Failure, type Actions } from "../model.ts";
 import { text } from "../text.ts";
-import { Form, PasswordField, useAction, WhoseForm } from "./controls.tsx";
-import { Dialog, SubmitOrCancel } from "./dialog.tsx";
 
 const asking = signal<{ resolve(): void; reject(why: Failure): void } | null>(null);
 
