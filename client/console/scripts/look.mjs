@@ -3,20 +3,19 @@
 // script errors, CSP violations and pages wider than the window make it fail.
 
 import { execFileSync } from "node:child_process";
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { createServer } from "node:http";
-import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { examiner } from "belfry-ui/scripts/examine.mjs";
+import { serve } from "belfry-ui/scripts/server.mjs";
 import { launch } from "puppeteer-core";
-import { serve } from "./server.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const out = process.argv[2] ?? join(tmpdir(), "belfry-console-look");
 const word = process.argv[3] ?? "";
 const dist = join(out, "dist");
-const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const button = (name) => async (page) => {
   const found = await page.locator(`::-p-aria([name="${name}"][role="button"])`).waitHandle();
   // Out from behind the tabs of a narrow page.
@@ -70,32 +69,7 @@ const address = `http://localhost:${server.address().port}`;
 const asker = createServer((_, res) => res.writeHead(200, { "Content-Type": "text/html" }).end("<!doctype html><title>A site</title><button>Ask</button>"));
 await new Promise((resolve) => asker.listen(0, "127.0.0.1", resolve));
 const browser = await launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP belfry.test 127.0.0.1"] });
-const faults = [];
-
-async function examine(page, name, full = true) {
-  await page.evaluate(() => document.fonts.ready);
-  await new Promise((resolve) => setTimeout(resolve, 250));
-  await page.screenshot({ path: join(out, `${name}.png`), fullPage: full });
-  const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-  if (wide > 0) faults.push(`${name}: wider than the window by ${wide}`);
-  const spilt = await page.evaluate(() => [...document.querySelectorAll(".card *, dialog *")].filter((element) => {
-    const box = element.getBoundingClientRect();
-    const edge = element.closest("dialog, .card").getBoundingClientRect().right;
-    return box.width > 1 && box.right > edge + 1 && !element.closest(".hidden, .copy-box, bdi");
-  }).map((element) => element.className || element.tagName));
-  if (spilt.length > 0) faults.push(`${name}: over the edge of its card: ${[...new Set(spilt)].slice(0, 4).join(", ")}`);
-  await page.evaluate(axe);
-  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }));
-  for (const found of violations)
-    faults.push(`${name}: axe ${found.impact} ${found.id}: ${found.nodes.slice(0, 3).map((node) => `${node.target.join(" ")} ${node.any[0]?.message ?? ""}`).join(" | ")}`);
-}
-
-function watch(page, name) {
-  page.on("pageerror", (error) => faults.push(`${name}: ${error.message}`));
-  page.on("console", (message) => {
-    if (message.type() === "error" && !/ERR_|503|404|Cross-Origin-Opener-Policy/.test(message.text())) faults.push(`${name}: ${message.text()}`);
-  });
-}
+const { faults, examine, watch } = examiner(out);
 
 try {
   for (const [sizeName, width, height] of SIZES) {

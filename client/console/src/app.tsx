@@ -1,6 +1,7 @@
 //! The console: opens what this browser has, draws what fits it, and tells of what arrives.
 
 import { effect, signal } from "@preact/signals";
+import { AgainDialog } from "belfry-ui/again.tsx";
 import { Button } from "belfry-ui/controls.tsx";
 import { Gate, Splash } from "belfry-ui/gate.tsx";
 import { oneLine } from "belfry-ui/rules/hostile.ts";
@@ -19,7 +20,6 @@ import { preferences } from "./preferences.ts";
 import type { Surroundings } from "./rules/safety.ts";
 import { close, show, startWorker } from "./system.ts";
 import { text } from "./text.ts";
-import { AgainDialog } from "./pages/again.tsx";
 
 const at: Surroundings = {
   secure: isSecureContext,
@@ -48,7 +48,7 @@ function App({ model }: { model: Model }): JSX.Element {
   return (
     <ModelProvider value={model}>
       {accepted.value ? <Screen model={model} /> : <InsecurePage at={at} onGoOn={() => (accepted.value = true)} />}
-      <AgainDialog actions={model.actions} username={model.account.value?.username ?? ""} />
+      <AgainDialog signIn={(password) => model.actions.signInAgain(password)} username={model.account.value?.username ?? ""} />
       <Toasts />
     </ModelProvider>
   );

@@ -394,12 +394,6 @@ export const text = {
     saved: "Saved",
   },
 
-  again: {
-    title: "Is it you?",
-    lead: "This needs a sign-in of the last ten minutes. Your password, please.",
-    submit: "Go on",
-  },
-
   insecure: {
     title: "This address is not secure",
     lead: "The page came over plain http. Your browser holds back what Belfry needs, and anybody on the way can read and change what is sent.",

@@ -3,18 +3,21 @@
 import type { ComponentChildren, JSX } from "preact";
 import { text } from "./text.ts";
 
+const LOGO = "/logo.svg";
+
 interface GateProps {
   children: ComponentChildren;
   foot?: ComponentChildren;
   roomy?: boolean;
   look?: string;
+  logo?: string;
 }
 
-export function Gate({ children, foot, roomy = false, look = "" }: GateProps): JSX.Element {
+export function Gate({ children, foot, roomy = false, look = "", logo = LOGO }: GateProps): JSX.Element {
   return (
     <div class={`gate ${roomy ? "roomy" : ""} ${look}`}>
       <header>
-        <span class="brand"><img src="/logo.svg" alt="" width={44} height={44} />{text.brand}</span>
+        <span class="brand"><img src={logo} alt="" width={44} height={44} />{text.brand}</span>
       </header>
       <main id="main" tabIndex={-1}>
         <div class="card">{children}</div>
@@ -24,10 +27,10 @@ export function Gate({ children, foot, roomy = false, look = "" }: GateProps): J
   );
 }
 
-export function Splash(): JSX.Element {
+export function Splash({ logo = LOGO }: { logo?: string }): JSX.Element {
   return (
     <div class="splash" role="status">
-      <img src="/logo.svg" alt={text.loading} width={72} height={72} />
+      <img src={logo} alt={text.loading} width={72} height={72} />
     </div>
   );
 }

@@ -15,5 +15,11 @@ export const text = {
   loading: "Loading…",
   show: "Show",
   hide: "Hide",
+  again: {
+    title: "Is it you?",
+    lead: "This needs a sign-in of the last ten minutes. Your password, please.",
+    password: "Password",
+    submit: "Go on",
+  },
   wrong: "Something went wrong. Try again.",
 } as const;

@@ -1,13 +1,13 @@
 //! What is asked before the account changes: a new password, signing out, erasing everything.
 
 import { useSignal } from "@preact/signals";
+import { fresh } from "belfry-ui/again.tsx";
 import { Button, Fault, Form, PasswordField, TextField, useAction, WhoseForm } from "belfry-ui/controls.tsx";
 import { Dialog, SubmitOrCancel } from "belfry-ui/dialog.tsx";
 import { Points } from "belfry-ui/parts.tsx";
 import { say } from "belfry-ui/toasts.tsx";
 import type { JSX } from "preact";
 import { text } from "../text.ts";
-import { fresh } from "./again.tsx";
 import { useModel } from "./context.ts";
 
 interface Props {

@@ -1,6 +1,7 @@
 //! Approving a site by hand: its address, then the subscription to give it.
 
 import { useSignal } from "@preact/signals";
+import { fresh } from "belfry-ui/again.tsx";
 import { Button, Fault, Form, TextField, useAction } from "belfry-ui/controls.tsx";
 import { Dialog, SubmitOrCancel } from "belfry-ui/dialog.tsx";
 import { CopyBox } from "belfry-ui/parts.tsx";
@@ -9,7 +10,6 @@ import { say } from "belfry-ui/toasts.tsx";
 import type { JSX } from "preact";
 import { bytesOf } from "../rules/bytes.ts";
 import { text } from "../text.ts";
-import { fresh } from "./again.tsx";
 import { useModel } from "./context.ts";
 
 const SITE_KEY_BYTES = 32;

@@ -2,6 +2,7 @@
 
 import type { Urgency } from "@belfry/client";
 import { useSignal } from "@preact/signals";
+import { fresh } from "belfry-ui/again.tsx";
 import { Button, Field } from "belfry-ui/controls.tsx";
 import { Confirm, Rename } from "belfry-ui/dialog.tsx";
 import { Icon } from "belfry-ui/icons.tsx";
@@ -13,7 +14,6 @@ import type { JSX } from "preact";
 import { go } from "../address.ts";
 import type { Device } from "../model.ts";
 import { text } from "../text.ts";
-import { fresh } from "./again.tsx";
 import { useModel } from "./context.ts";
 import { Trouble } from "./inbox.tsx";
 import { LinkDialog } from "./link-device.tsx";

@@ -1,6 +1,7 @@
 //! A linked device lets a new one in: the code, then who asks, then the user's word.
 
 import { useSignal } from "@preact/signals";
+import { fresh } from "belfry-ui/again.tsx";
 import { Button, Fault, Form, TextField, useAction } from "belfry-ui/controls.tsx";
 import { Dialog, SubmitOrCancel } from "belfry-ui/dialog.tsx";
 import { Icon } from "belfry-ui/icons.tsx";
@@ -11,7 +12,6 @@ import { useEffect } from "preact/hooks";
 import { scannedCode } from "../address.ts";
 import type { LinkRequest } from "../model.ts";
 import { text } from "../text.ts";
-import { fresh } from "./again.tsx";
 import { useModel } from "./context.ts";
 
 export function LinkDialog({ onClose }: { onClose: () => void }): JSX.Element {

@@ -2,6 +2,7 @@
 //! recovery phrase.
 
 import { useSignal } from "@preact/signals";
+import { fresh } from "belfry-ui/again.tsx";
 import { Button, Fault, Field, Form, Segments, useAction } from "belfry-ui/controls.tsx";
 import { Gate } from "belfry-ui/gate.tsx";
 import { CodeGroups, CopyButton, QrCode } from "belfry-ui/parts.tsx";
@@ -10,7 +11,6 @@ import { useEffect } from "preact/hooks";
 import { Failure, type LinkOffer } from "../model.ts";
 import { phraseOf, WORDS } from "../rules/words.ts";
 import { text } from "../text.ts";
-import { fresh } from "./again.tsx";
 import { useModel } from "./context.ts";
 
 export function LinkThisPage(): JSX.Element {

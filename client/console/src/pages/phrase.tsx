@@ -2,6 +2,7 @@
 //! and the dialog closes by its buttons alone once the words stand there.
 
 import { useSignal } from "@preact/signals";
+import { fresh } from "belfry-ui/again.tsx";
 import { Button, Fault, Form, TextField, useAction } from "belfry-ui/controls.tsx";
 import { Dialog } from "belfry-ui/dialog.tsx";
 import { Notice } from "belfry-ui/parts.tsx";
@@ -10,7 +11,6 @@ import type { JSX } from "preact";
 import { useMemo } from "preact/hooks";
 import { askedPlaces } from "../rules/words.ts";
 import { text } from "../text.ts";
-import { fresh } from "./again.tsx";
 import { useModel } from "./context.ts";
 
 export function PhraseDialog({ onClose }: { onClose: () => void }): JSX.Element {

@@ -1,6 +1,7 @@
 //! The sites that may reach the user: approve by hand, mute, rename, renew, revoke.
 
 import { useSignal } from "@preact/signals";
+import { fresh } from "belfry-ui/again.tsx";
 import { Button, Fault, Switch, useAction } from "belfry-ui/controls.tsx";
 import { Confirm, Dialog, Rename } from "belfry-ui/dialog.tsx";
 import { now } from "belfry-ui/now.ts";
@@ -13,7 +14,6 @@ import { useEffect } from "preact/hooks";
 import type { Site } from "../model.ts";
 import { hashOf } from "../rules/route.ts";
 import { text } from "../text.ts";
-import { fresh } from "./again.tsx";
 import { ApproveDialog } from "./approve.tsx";
 import { useModel } from "./context.ts";
 import { Trouble } from "./inbox.tsx";

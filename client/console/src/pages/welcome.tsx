@@ -1,6 +1,7 @@
 //! The first run: what this is, system notifications, a way back, and a real notification.
 
 import { useSignal } from "@preact/signals";
+import { fresh } from "belfry-ui/again.tsx";
 import { Button, Fault, useAction } from "belfry-ui/controls.tsx";
 import { Icon } from "belfry-ui/icons.tsx";
 import { Notice, Points } from "belfry-ui/parts.tsx";
@@ -10,7 +11,6 @@ import { go } from "../address.ts";
 import { prefer } from "../preferences.ts";
 import { permission, requestPermission } from "../system.ts";
 import { text } from "../text.ts";
-import { fresh } from "./again.tsx";
 import { useModel } from "./context.ts";
 import { PhraseDialog } from "./phrase.tsx";
 

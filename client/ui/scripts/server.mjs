@@ -1,5 +1,5 @@
-// Serves a built console as the server does, with the same headers, and passes everything else on
-// to a belfry that runs beside it. For development and for looking at pages; never for use.
+// Serves built pages as the server does, with the same headers, and passes everything else on to a
+// belfry that runs beside it. For development and for looking at pages; never for use.
 
 import { readFile } from "node:fs/promises";
 import { createServer, request } from "node:http";
@@ -13,6 +13,7 @@ const CSP = [
 ].join("; ");
 const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml", ".png": "image/png", ".webmanifest": "application/manifest+json" };
 const PASSED_ON = /^\/(v1|push|mqtt|sdk|healthz|readyz|metrics|openapi\.json|docs|admin)(\/|$|\?)/;
+const CONSOLE = { "/": "/index.html", "/consent": "/consent.html" };
 
 function headers(path) {
   return {
@@ -21,16 +22,21 @@ function headers(path) {
     "Cross-Origin-Opener-Policy": path === "/consent.html" ? "unsafe-none" : "same-origin",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    "Cache-Control": path.startsWith("/assets/") ? "public, max-age=31536000, immutable" : "no-cache",
+    "Cache-Control": path.includes("/assets/") ? "public, max-age=31536000, immutable" : "no-cache",
   };
 }
 
-/** `upstream`: host and port of a belfry, or null where there is none. Answers the server, listening. */
-export function serve({ dist, upstream, port }) {
+/**
+ * `upstream`: host and port of a belfry, or null where there is none. `pages`: addresses without an
+ * extension, and their files; whatever lies under `base` is looked for in `dist`. Answers the server, listening.
+ */
+export function serve({ dist, upstream, port, pages = CONSOLE, base = "" }) {
   const server = createServer(async (req, res) => {
     const path = normalize(new URL(req.url, "http://x").pathname);
-    if (PASSED_ON.test(req.url)) return upstream ? passOn(req, res, upstream) : res.writeHead(503).end();
-    const file = path === "/" ? "/index.html" : path === "/consent" ? "/consent.html" : path;
+    const own = base && path.startsWith(`${base}/`) ? path.slice(base.length) : base ? null : path;
+    const file = pages[path] ?? own;
+    const asks = PASSED_ON.test(req.url) && !pages[path] && (own === null || base === "" || own.startsWith("/v1/"));
+    if (asks || file === null) return upstream ? passOn(req, res, upstream) : res.writeHead(503).end();
     try {
       const body = await readFile(join(dist, file));
       res.writeHead(200, headers(file)).end(body);

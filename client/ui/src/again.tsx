@@ -1,11 +1,11 @@
 //! What needs a sign-in of the last ten minutes asks for the password once and goes on.
 
 import { signal, useSignal } from "@preact/signals";
-import { Form, PasswordField, useAction, WhoseForm } from "belfry-ui/controls.tsx";
-import { Dialog, SubmitOrCancel } from "belfry-ui/dialog.tsx";
+import { Form, PasswordField, useAction, WhoseForm } from "./controls.tsx";
+import { Dialog, SubmitOrCancel } from "./dialog.tsx";
+import { Failure } from "./failure.ts";
+import { text } from "./text.ts";
 import type { JSX } from "preact";
-import { Failure, type Actions } from "../model.ts";
-import { text } from "../text.ts";
 
 const asking = signal<{ resolve(): void; reject(why: Failure): void } | null>(null);
 
@@ -23,7 +23,7 @@ export async function fresh<Answer>(work: () => Promise<Answer>): Promise<Answer
   }
 }
 
-export function AgainDialog({ actions, username }: { actions: Actions; username: string }): JSX.Element | null {
+export function AgainDialog({ signIn, username }: { signIn: (password: string) => Promise<void>; username: string }): JSX.Element | null {
   const password = useSignal("");
   const action = useAction();
   const asked = asking.value;
@@ -39,12 +39,12 @@ export function AgainDialog({ actions, username }: { actions: Actions; username:
     <Dialog title={text.again.title} onClose={giveUp}>
       <Form
         onSubmit={() => void action.run(async () => {
-          await actions.signInAgain(password.value);
+          await signIn(password.value);
           end(asked.resolve);
         })}
       >
         <p class="soft">{text.again.lead}</p>
-        <PasswordField label={text.signIn.password} autofocus autocomplete="current-password" value={password.value} onText={(value) => (password.value = value)} fault={action.fault?.message} />
+        <PasswordField label={text.again.password} autofocus autocomplete="current-password" value={password.value} onText={(value) => (password.value = value)} fault={action.fault?.message} />
         <SubmitOrCancel submit={text.again.submit} busy={action.busy} onCancel={giveUp} />
         <WhoseForm username={username} />
       </Form>
