@@ -1,11 +1,11 @@
 //! What needs a sign-in of the last ten minutes asks for the password once and goes on.
 
 import { signal, useSignal } from "@preact/signals";
+import type { JSX } from "preact";
 import { Form, PasswordField, useAction, WhoseForm } from "./controls.tsx";
 import { Dialog, SubmitOrCancel } from "./dialog.tsx";
 import { Failure } from "./failure.ts";
 import { text } from "./text.ts";
-import type { JSX } from "preact";
 
 const asking = signal<{ resolve(): void; reject(why: Failure): void } | null>(null);
 
