@@ -494,7 +494,7 @@ export const text = {
 
   audit: {
     title: "Audit",
-    lead: "Every act of those who run this server: who, what, before and after. Nothing here can be changed or removed.",
+    lead: "Every act of those who run this server: who, what, before and after. Nothing here can be changed.",
     search: "Search the audit log",
     acts: "All acts",
     groups: { "sign-in": "Sign-ins", account: "Own accounts", user: "Users", link: "Links", site: "Sites", ban: "Bans", limits: "Limits", token: "Tokens", apns: "APNs" } as Record<string, string>,
@@ -504,6 +504,7 @@ export const text = {
     on: "Of what",
     change: "Before and after",
     showChange: "Show",
+    details: "Details",
     before: "Before",
     after: "After",
     none: "–",

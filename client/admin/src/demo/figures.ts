@@ -1,7 +1,7 @@
 //! Made-up figures: a day with its night, a flood in it, and a gap where the server was down.
 
 import type { Figures, Series, Span } from "../model.ts";
-import { DAY, dice, HOUR, MINUTE, start } from "./data.ts";
+import { DAY, HOUR, MINUTE, start } from "./data.ts";
 
 const STEPS = [10_000, 5 * MINUTE, HOUR];
 const POINTS_MAX = 400;
@@ -10,6 +10,12 @@ const POINTS_MAX = 400;
 function busy(at: number): number {
   const hour = (at % DAY) / HOUR;
   return 0.25 + 0.75 * Math.max(0, Math.sin(((hour - 6) / 24) * 2 * Math.PI)) ** 1.5;
+}
+
+/** From 0 to 1, always the same for the same number. */
+function noiseOf(seed: number): number {
+  const turned = Math.sin(seed * 12.9898) * 43_758.5453;
+  return turned - Math.floor(turned);
 }
 
 /** What the pages ask for with a star: each reason that occurred. */
@@ -24,7 +30,7 @@ export function seriesOf(metrics: readonly string[], span: Span, quiet: boolean)
 }
 
 function valueAt(metric: string, at: number, step: number): number | null {
-  const noise = dice(Math.floor(at / step) * 31 + metric.length * 7)();
+  const noise = noiseOf(Math.floor(at / step) + metric.length * 7919);
   const down = start - 38 * MINUTE;
   if (at > down && at < down + 3 * MINUTE) return null;
   const flood = Math.max(0, 1 - Math.abs(at - (start - 17 * MINUTE)) / (6 * MINUTE));

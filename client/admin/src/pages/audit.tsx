@@ -73,7 +73,7 @@ function Change({ row }: { row: AuditRow }): JSX.Element {
   const found = changes(row.before, row.after);
   return (
     <details class="change">
-      <summary>{found.length === 0 ? words.hash : found.length === 1 ? found[0]!.name : `${words.showChange} (${count(found.length)})`}</summary>
+      <summary>{found.length === 0 ? words.details : found.length === 1 ? found[0]!.name : `${words.showChange} (${count(found.length)})`}</summary>
       <dl>
         {found.map((change) => (
           <div key={change.name}>

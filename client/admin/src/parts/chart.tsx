@@ -141,13 +141,14 @@ export function Chart({ title, lines, series, span, longest, format, unit, at, o
       >
         {width > 0 ? (
           <svg width={width} height={HEIGHT + 24} viewBox={`0 0 ${width} ${HEIGHT + 24}`} aria-hidden="true">
-            <Grid top={top} width={width} format={format} span={span} />
+            <Grid width={width} span={span} />
             {length > 0 ? lines.map((line, n) => (
               <g key={line.metric} class={`line-${line.colour}`}>
                 {lines.length === 1 ? <path class="area" d={area(values[n] ?? [], top, width, HEIGHT)} /> : null}
                 <path class="stroke" d={path(values[n] ?? [], top, width, HEIGHT)} />
               </g>
             )) : null}
+            <g class="grid"><text x={4} y={13}>{format(top)}</text><text x={4} y={HEIGHT / 2 - 4}>{format(top / 2)}</text></g>
             {drag.value ? <rect class="selection" x={Math.max(0, Math.min(drag.value.from, drag.value.to))} y={0} width={Math.min(width, Math.abs(drag.value.to - drag.value.from))} height={HEIGHT} /> : null}
             {at !== null && length > 0 && !none ? (
               <g>
@@ -193,7 +194,7 @@ function worded(value: number | null, format: (value: number) => string): string
   return value === null ? text.chart.none : format(value);
 }
 
-function Grid({ top, width, format, span }: { top: number; width: number; format: (value: number) => string; span: Span }): JSX.Element {
+function Grid({ width, span }: { width: number; span: Span }): JSX.Element {
   const offset = new Date(span.to).getTimezoneOffset();
   const times = ticks(span, width < 480 ? 4 : 8, offset);
   const placeAt = (time: number) => ((time - span.from) / (span.to - span.from)) * width;
@@ -209,8 +210,6 @@ function Grid({ top, width, format, span }: { top: number; width: number; format
           </g>
         );
       })}
-      <text x={4} y={13}>{format(top)}</text>
-      <text x={4} y={HEIGHT / 2 - 4}>{format(top / 2)}</text>
     </g>
   );
 }

@@ -1,9 +1,9 @@
 //! A real notification to oneself: this origin is approved like any site, and posts like any site.
 
 import { sealAes128gcm, type Belfry, type SubscriptionJson } from "@belfry/client";
+import { bytesOf } from "belfry-ui/rules/bytes.ts";
 import { typedSite } from "belfry-ui/rules/site.ts";
 import { Failure } from "../model.ts";
-import { bytesOf } from "../rules/bytes.ts";
 import { text } from "../text.ts";
 
 const TTL_SECONDS = 3600;

@@ -5,10 +5,10 @@ import { fresh } from "belfry-ui/again.tsx";
 import { Button, Fault, Form, TextField, useAction } from "belfry-ui/controls.tsx";
 import { Dialog, SubmitOrCancel } from "belfry-ui/dialog.tsx";
 import { CopyBox } from "belfry-ui/parts.tsx";
+import { bytesOf } from "belfry-ui/rules/bytes.ts";
 import { siteLabel, typedSite } from "belfry-ui/rules/site.ts";
 import { say } from "belfry-ui/toasts.tsx";
 import type { JSX } from "preact";
-import { bytesOf } from "../rules/bytes.ts";
 import { text } from "../text.ts";
 import { useModel } from "./context.ts";
 

@@ -3,7 +3,7 @@
 //! fixes origin and request for good. Nothing in the request is believed about who asks: the origin
 //! is the one that the browser put on the event, and a name from the site is only repeated as such.
 
-import { bytesOf } from "./bytes.ts";
+import { bytesOf } from "belfry-ui/rules/bytes.ts";
 
 export interface Request {
   readonly origin: string;
