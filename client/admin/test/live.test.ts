@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { query } from "../src/live/http.ts";
+import { Failure } from "belfry-ui/failure.ts";
+import { Http, query } from "../src/live/http.ts";
 import { decoded } from "../src/live/passkeys.ts";
 import { fromJson, timeWords } from "../src/live/shape.ts";
 
@@ -29,4 +30,54 @@ test("options of a passkey have bytes where the browser wants them, wrapped or n
   assert.deepEqual(decoded(options), expected);
   assert.deepEqual(decoded({ publicKey: options }), expected);
   assert.throws(() => decoded({ challenge: "!" }));
+});
+
+/** Answers each request with the next of these, and keeps what was asked. */
+function answering(...answers: (Response | Error)[]): { asked: { url: string; init: RequestInit }[] } {
+  const asked: { url: string; init: RequestInit }[] = [];
+  globalThis.fetch = (url, init) => {
+    asked.push({ url: String(url), init: init! });
+    const next = answers.shift()!;
+    return next instanceof Error ? Promise.reject(next) : Promise.resolve(next);
+  };
+  return { asked };
+}
+const problem = (status: number, said: object) => new Response(JSON.stringify(said), { status, headers: { "Content-Type": "application/problem+json" } });
+
+test("a request carries the header that no other origin can send, and JSON where it has a body", async () => {
+  const { asked } = answering(new Response('{"last_used":null}'), new Response(null, { status: 204 }));
+  const http = new Http();
+  assert.deepEqual(await http.json("GET", "/sites"), { lastUsed: null });
+  assert.equal(await http.json("PUT", "/limits", { "limits.site_per_second": 1 }), undefined);
+  assert.deepEqual(asked.map(({ url, init }) => [url, init.method, init.body, init.credentials]), [["/admin/v1/sites", "GET", null, "same-origin"], ["/admin/v1/limits", "PUT", '{"limits.site_per_second":1}', "same-origin"]]);
+  for (const { init } of asked) assert.equal((init.headers as Record<string, string>)["X-Belfry-Admin"], "1");
+});
+
+test("a problem is told as a sentence, with the field that is at fault", async () => {
+  answering(problem(422, { type: "https://belfry.example/problems/invalid", detail: "this name is taken", field: "username" }));
+  await assert.rejects(new Http().json("POST", "/users", {}), (error: Failure) => error.kind === "refused" && error.message === "This name is taken." && error.field === "username");
+});
+
+test("a session that ended is told to the page, and a wrong password is not such an end", async () => {
+  const http = new Http();
+  const told: (string | null)[] = [];
+  http.onSignedOut = ({ ended }) => told.push(ended);
+  answering(
+    problem(401, { type: "x/signed-out", detail: "sign in", ended: "role" }),
+    problem(401, { type: "x/wrong-credentials", detail: "no" }),
+    problem(401, { type: "x/sign-in-again", detail: "again" }),
+  );
+  const kinds: string[] = [];
+  for (let at = 0; at < 3; at += 1) await http.json("GET", "/users").catch((error: Failure) => kinds.push(error.kind));
+  assert.deepEqual(kinds, ["signed-out", "refused", "again"]);
+  assert.deepEqual(told, ["role"]);
+});
+
+test("a server that is not there, or a proxy's page in its place, is a failure in words", async () => {
+  answering(new TypeError("fetch failed"), new Response("<h1>502</h1>", { status: 502 }), new Response("<p>hello</p>"));
+  const http = new Http();
+  const failures: Failure[] = [];
+  for (let at = 0; at < 3; at += 1) await http.json("GET", "/users").catch((error: Failure) => failures.push(error));
+  assert.deepEqual(failures.map((failure) => failure.kind), ["offline", "offline", "other"]);
+  for (const failure of failures) assert.ok(failure.message.length > 10);
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { area, ceiling, DAY, dragged, HOUR, indexAt, indexByKey, moved, path, rowsOf, SHORTEST_MS, SPANS, ticks, zoomed } from "../src/rules/chart.ts";
+import { area, ceiling, DAY, dragged, HOUR, indexAt, indexByKey, moved, path, rowsOf, SHORTEST_MS, SPANS, thinned, ticks, zoomed } from "../src/rules/chart.ts";
 import { changes } from "../src/rules/changes.ts";
 import { endOf, localInput, until } from "../src/rules/ends.ts";
 import { brief, bytes, inUnit, milliseconds, parsed, rate, seconds, typed } from "../src/rules/numbers.ts";
@@ -16,6 +16,11 @@ test("a line breaks where nothing was measured", () => {
   assert.equal(path([0, 1, null, 1], 1, 30, 10), "M0 10L10 0M30 0h0.01");
   assert.equal(path([null, null], 1, 30, 10), "");
   assert.equal(area([0, 1, null, 1], 1, 30, 10), "M0 10L0 10L10 0L10 10ZM30 10L30 0L30 10Z");
+});
+
+test("values without room are told by their mean, and a gap only where all of it is one", () => {
+  assert.deepEqual(thinned([1, 3, null, 5, null, null, 7], 2), [2, 5, null, 7]);
+  assert.deepEqual(thinned([1, null], 1), [1, null]);
 });
 
 test("a pointer means the nearest value, and never one outside", () => {

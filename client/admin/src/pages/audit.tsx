@@ -23,7 +23,7 @@ const COLUMNS: readonly Column<AuditRow>[] = [
   },
   { key: "target", title: words.on, cell: (row) => (row.target === null ? <span class="soft">{words.none}</span> : <Hostile max={120}>{row.target}</Hostile>) },
   { key: "who", title: words.who, cell: (row) => <><Hostile max={64}>{row.actor}</Hostile> <span class="soft">{words.actorKinds[row.actorKind]}</span></> },
-  { key: "change", title: words.change, cell: (row) => <Change row={row} /> },
+  { key: "change", title: words.change, whole: true, cell: (row) => <Change row={row} /> },
 ];
 
 export function AuditPage(): JSX.Element {

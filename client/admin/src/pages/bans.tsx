@@ -38,8 +38,8 @@ const COLUMNS: readonly Column<Ban>[] = [
   },
   { key: "reason", title: words.reason, cell: (ban) => (ban.reason ? <Hostile max={200}>{ban.reason}</Hostile> : <span class="soft">{words.reasonNone}</span>) },
   { key: "author", title: words.author, cell: (ban) => <Hostile max={64}>{ban.author}</Hostile> },
-  { key: "created", title: words.created, sort: "created", number: true, cell: (ban) => <Ago at={ban.created} /> },
-  { key: "ends", title: words.ends, sort: "ends", number: true, cell: (ban) => <Until at={ban.ends} none={words.untilLifted} /> },
+  { key: "created", title: words.created, sort: "created", number: true, time: true, cell: (ban) => <Ago at={ban.created} /> },
+  { key: "ends", title: words.ends, sort: "ends", number: true, time: true, cell: (ban) => <Until at={ban.ends} none={words.untilLifted} /> },
 ];
 
 export function BansPage(): JSX.Element {

@@ -131,7 +131,7 @@ function History(): JSX.Element {
         <SpanBar choice={choice} />
       </div>
       {reading.fault ? <Trouble fault={reading.fault} again={reading.again} busy={reading.busy} /> : null}
-      {nothing && choice.name === "month" ? <Empty icon="chart" title={words.emptyTitle}>{words.emptyBody}</Empty> : reading.fault && series === null ? null : charts}
+      {nothing ? <Empty icon="chart" title={choice.following && choice.name === "month" ? words.emptyTitle : text.chart.nothing}>{words.emptyBody}</Empty> : reading.fault && series === null ? null : charts}
     </section>
   );
 }

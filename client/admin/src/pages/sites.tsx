@@ -34,7 +34,7 @@ const COLUMNS: readonly Column<Site>[] = [
   { key: "permissions", title: words.permissions, sort: "permissions", number: true, cell: (site) => count(site.permissions) },
   { key: "accepted", title: words.accepted, sort: "accepted", number: true, cell: (site) => count(site.accepted) },
   { key: "refused", title: words.refused, sort: "refused", number: true, cell: (site) => count(site.refused) },
-  { key: "used", title: words.lastUsed, sort: "last_used", number: true, cell: (site) => <Ago at={site.lastUsed} /> },
+  { key: "used", title: words.lastUsed, sort: "last_used", number: true, time: true, cell: (site) => <Ago at={site.lastUsed} /> },
 ];
 
 export function SitesPage(): JSX.Element {

@@ -6,7 +6,7 @@ import { Dialog, SubmitOrCancel } from "belfry-ui/dialog.tsx";
 import { Hostile, Notice, Points } from "belfry-ui/parts.tsx";
 import { say } from "belfry-ui/toasts.tsx";
 import type { JSX } from "preact";
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import type { Ban, BanDraft, BanKind, Consequence, Model } from "../model.ts";
 import { useModel } from "../pages/context.ts";
 import { text } from "../text.ts";
@@ -87,6 +87,9 @@ export function BanDialog({ about, onClose }: BanDialogProps): JSX.Element {
 
 function Follows({ kind, label, consequence }: { kind: BanKind; label: string; consequence: Consequence }): JSX.Element {
   const words = text.bans;
+  const box = useRef<HTMLDivElement>(null);
+  // On a phone the dialog is longer than the screen, and what is to be read would be below.
+  useEffect(() => box.current?.closest("dialog")?.scrollTo(0, box.current.closest("dialog")!.scrollHeight), []);
   const { connections, permissions, vapidKeys, sites, users, admins } = consequence;
   const points = [
     words.follows[kind],
@@ -97,7 +100,7 @@ function Follows({ kind, label, consequence }: { kind: BanKind; label: string; c
     connections > 0 ? words.wouldEnd(connections) : words.wouldEndNone,
   ].filter(Boolean);
   return (
-    <div class="stack" role="status">
+    <div class="stack" role="status" ref={box}>
       <p class="label">{words.followsTitle} <Hostile max={120}>{label}</Hostile></p>
       <Points items={points} icon="warn" look="bad" />
       {admins > 0 ? <Notice icon="warn" look="bad"><p>{words.concernsAdmins(admins)}</p></Notice> : null}

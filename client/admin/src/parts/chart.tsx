@@ -5,7 +5,7 @@ import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useId, useRef } from "preact/hooks";
 import type { Series, Span } from "../model.ts";
-import { area, ceiling, dragged, indexAt, indexByKey, path, placeOf, rowsOf, ticks, zoomed } from "../rules/chart.ts";
+import { area, ceiling, dragged, indexAt, indexByKey, path, placeOf, rowsOf, thinned, ticks, zoomed } from "../rules/chart.ts";
 import { text } from "../text.ts";
 
 export interface Line {
@@ -31,6 +31,8 @@ interface ChartProps {
 
 const HEIGHT = 150;
 const ROWS_MAX = 24;
+/** Between two values, in pixels. */
+const SPACING = 3;
 
 const clock = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const clockSeconds = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
@@ -64,11 +66,13 @@ export function Chart({ title, lines, series, span, longest, format, unit, at, o
   const [box, width] = useWidth();
   const drag = useSignal<{ from: number; to: number } | null>(null);
   const id = useId();
-  const values = lines.map((line) => series?.values[line.metric] ?? []);
+  // Two values a line's width apart would be a smear.
+  const by = Math.max(1, Math.ceil(((series?.values[lines[0]?.metric ?? ""]?.length ?? 0) * SPACING) / Math.max(1, width)));
+  const values = lines.map((line) => thinned(series?.values[line.metric] ?? [], by));
   const length = Math.max(0, ...values.map((line) => line.length));
   const top = ceiling(values);
   const from = series?.from ?? span.from;
-  const step = series?.stepMs ?? 1;
+  const step = (series?.stepMs ?? 1) * by;
   const indexOf = (time: number) => Math.min(length - 1, Math.max(0, Math.round((time - from) / step)));
   const chosen = at === null ? length - 1 : indexOf(at);
   const timeOf = (index: number) => from + index * step;

@@ -10,6 +10,10 @@ export interface Column<Row> {
   /** The name that the server sorts by; none: it does not. */
   readonly sort?: string;
   readonly number?: boolean;
+  /** Sorted by time rather than by amount. */
+  readonly time?: boolean;
+  /** Where there are no columns it has a line to itself, without its title. */
+  readonly whole?: boolean;
   /** Wide enough windows alone have room for it. */
   readonly extra?: boolean;
   readonly cell: (row: Row) => ComponentChildren;
@@ -38,7 +42,7 @@ export function Table<Row>({ label, columns, rows, idOf, sort, onSort, busy }: T
           {rows.map((row) => (
             <tr key={idOf(row)} role="row" data-id={idOf(row)}>
               {columns.map((column, at) => (
-                <td key={column.key} role={at === 0 ? "rowheader" : "cell"} data-title={column.title} class={classes(column, at)}>{column.cell(row)}</td>
+                <td key={column.key} role={at === 0 ? "rowheader" : "cell"} data-title={column.title} class={classes(column, at)}><div>{column.cell(row)}</div></td>
               ))}
             </tr>
           ))}
@@ -49,7 +53,7 @@ export function Table<Row>({ label, columns, rows, idOf, sort, onSort, busy }: T
 }
 
 function classes<Row>(column: Column<Row>, at: number): string {
-  return [at === 0 ? "first" : "", column.number ? "number" : "", column.extra ? "extra" : "", column.key === "act" ? "acts" : ""].filter(Boolean).join(" ");
+  return [at === 0 ? "first" : "", column.number ? "number" : "", column.extra ? "extra" : "", column.whole ? "whole" : "", column.key === "act" ? "acts" : ""].filter(Boolean).join(" ");
 }
 
 /** A click sorts by it, the largest first where it has numbers; the next one turns it round. */
@@ -74,7 +78,7 @@ export function SortChoice<Row>({ columns, sort, onSort }: { columns: readonly C
   return (
     <select class="input select sort-choice" aria-label={text.table.sortBy} value={sort} onChange={(event) => onSort(event.currentTarget.value)}>
       {columns.filter((column) => column.sort).flatMap((column) => {
-        const [rising, falling] = column.number ? [text.table.least, text.table.most] : [text.table.rising, text.table.falling];
+        const [rising, falling] = column.time ? [text.table.oldest, text.table.newest] : column.number ? [text.table.least, text.table.most] : [text.table.rising, text.table.falling];
         return [
           <option key={`-${column.sort}`} value={`-${column.sort}`}>{`${column.title}: ${falling}`}</option>,
           <option key={column.sort} value={column.sort}>{`${column.title}: ${rising}`}</option>,

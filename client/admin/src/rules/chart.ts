@@ -24,6 +24,15 @@ export function ceiling(values: readonly Values[]): number {
   return 10 * power;
 }
 
+/** Fewer values where there is no room to tell them apart: each the mean of so many. */
+export function thinned(values: Values, by: number): Values {
+  if (by <= 1) return values;
+  return Array.from({ length: Math.ceil(values.length / by) }, (_, at) => {
+    const part = values.slice(at * by, (at + 1) * by).filter((value) => value !== null);
+    return part.length > 0 ? part.reduce((sum, value) => sum + value, 0) / part.length : null;
+  });
+}
+
 /** Pieces of a line in a box of this size: a gap where nothing was measured. */
 export function path(values: Values, top: number, width: number, height: number): string {
   let drawn = "";
