@@ -111,5 +111,6 @@ test("a change is what differs, and what is neither text nor number is shown as 
   assert.deepEqual(changes({ role: "none", same: 1 }, { role: "viewer", same: 1 }), [{ name: "role", before: "none", after: "viewer" }]);
   assert.deepEqual(changes(null, { ends: null, kinds: ["a"] }), [{ name: "kinds", before: null, after: '["a"]' }]);
   assert.deepEqual(changes(null, null), []);
+  assert.deepEqual(changes({ toString: "a" }, {}), [{ name: "toString", before: "a", after: null }]);
   assert.deepEqual(changes(JSON.parse('{"__proto__":1}'), null), [{ name: "__proto__", before: "1", after: null }]);
 });

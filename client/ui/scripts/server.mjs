@@ -5,6 +5,7 @@ import { readFile } from "node:fs/promises";
 import { createServer, request } from "node:http";
 import { connect } from "node:net";
 import { extname, join, normalize } from "node:path";
+import { pipeline } from "node:stream";
 
 const CSP = [
   "default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self' data:", "connect-src 'self'", "font-src 'self'",
@@ -64,7 +65,8 @@ function passOn(req, res, upstream) {
   const [host, port] = upstream.split(":");
   const far = request({ host, port, path: req.url, method: req.method, headers: req.headers }, (answer) => {
     res.writeHead(answer.statusCode, answer.headers);
-    answer.pipe(res);
+    // A feed that breaks off there breaks off here too.
+    pipeline(answer, res, () => undefined);
   });
   far.on("error", () => res.writeHead(502).end());
   req.pipe(far);

@@ -1,9 +1,10 @@
 //! The frame of the dashboard: navigation (a sidebar, or tabs at the foot of a phone), banners, the page.
 
+import { Button } from "belfry-ui/controls.tsx";
 import { Icon, type IconName } from "belfry-ui/icons.tsx";
-import { Hostile, Notice } from "belfry-ui/parts.tsx";
+import { Hostile, Notice, PageHead } from "belfry-ui/parts.tsx";
 import type { JSX } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useErrorBoundary, useRef } from "preact/hooks";
 import { hashOf, route, type Page } from "../address.ts";
 import { LOGO } from "../logo.ts";
 import { text } from "../text.ts";
@@ -70,7 +71,7 @@ export function Shell(): JSX.Element {
       </header>
       <main class="content" id="main" tabIndex={-1} ref={main}>
         <Banners />
-        <CurrentPage />
+        <Guarded key={`${page}/${part ?? ""}`} />
       </main>
     </div>
   );
@@ -83,6 +84,18 @@ function Who(): JSX.Element {
       <Hostile max={64}>{session?.username ?? ""}</Hostile>
       <span class="soft">{text.roles[session?.role ?? "viewer"]}</span>
       <LinkState />
+    </div>
+  );
+}
+
+/** A page that fails over an answer it cannot read leaves the others as they are. */
+function Guarded(): JSX.Element {
+  const [error, reset] = useErrorBoundary((thrown: unknown) => console.error(thrown));
+  if (!error) return <CurrentPage />;
+  return (
+    <div class="page">
+      <PageHead title={text.nav[route.value.page]} />
+      <Notice icon="warn" look="bad" live><p>{text.wrong}</p><Button look="slim" onClick={reset}>{text.retry}</Button></Notice>
     </div>
   );
 }
