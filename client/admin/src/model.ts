@@ -109,6 +109,8 @@ export interface VapidKey {
 
 export interface SiteDetail extends Site {
   readonly limits: readonly OwnLimit[];
+  /** The line that proves the origin, of a registered site. */
+  readonly proof: string | null;
   readonly apiKeys: readonly ApiKey[];
   readonly vapidKeys: readonly VapidKey[];
 }
@@ -368,6 +370,12 @@ export interface Actions {
   /** `null` takes a value of its own away. */
   setSiteLimits(site: string, limits: Readonly<Record<string, number | null>>): Promise<void>;
   registerSite(site: string): Promise<void>;
+  /** Ends its API keys too; its permissions stay. */
+  unregisterSite(site: string): Promise<void>;
+  /** Looks for the proof, and says what is there instead. */
+  verifySite(site: string): Promise<{ readonly proven: boolean; readonly detail: string }>;
+  registerVapid(site: string, key: string): Promise<void>;
+  forgetVapid(site: string, key: string): Promise<void>;
   makeApiKey(site: string, name: string): Promise<string>;
   endApiKey(site: string, id: string): Promise<void>;
 

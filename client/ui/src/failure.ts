@@ -1,7 +1,7 @@
 //! What went wrong, for a person.
 
-/** `again` asks for the password; `offline` for patience; `signed-out` for a sign-in. */
-export type FailureKind = "again" | "offline" | "another-account" | "signed-out" | "refused" | "other";
+/** `again` asks for the password; `offline` for patience; `signed-out` for a sign-in; `missing`: there is no such thing. */
+export type FailureKind = "again" | "offline" | "another-account" | "signed-out" | "missing" | "refused" | "other";
 
 export class Failure extends Error {
   constructor(

@@ -56,6 +56,7 @@ export function siteDetail(site: Site): SiteDetail {
       { name: "permission_per_minute", inForce: 60, own: null, otherwise: 60 },
       { name: "permission_burst", inForce: 20, own: null, otherwise: 20 },
     ],
+    proof: site.registered ? "belfry-site=Zk3vT0o1Yw4a9b2cQ7mXrA" : null,
     apiKeys: site.registered ? [{ id: "k1", name: "newsletter", created: start - 60 * DAY, lastUsed: start - 4 * MINUTE }, { id: "k2", name: "staging", created: start - 3 * DAY, lastUsed: null }] : [],
     vapidKeys: site.accepted + site.refused > 1000
       ? [

@@ -92,13 +92,13 @@ export function openModel(): Promise<Model> {
       sites: (asked) => settle(listed(sites.map((site) => ({ ...site, ban: banOf("site", site.site) })), asked, (site) => site.site)),
       site: async (name) => {
         const site = sites.find((one) => one.site === name);
-        if (!site) throw new Failure("refused", text.sites.gone);
+        if (!site) throw new Failure("missing", text.sites.gone);
         return settle(limited(data.siteDetail({ ...site, ban: banOf("site", name) }), name));
       },
       users: (asked) => settle(listed(users.map((user) => ({ ...user, ban: banOf("user", user.id) })), asked, (user) => user.username)),
       user: async (name) => {
         const user = users.find((one) => one.id === name);
-        if (!user) throw new Failure("refused", text.users.gone);
+        if (!user) throw new Failure("missing", text.users.gone);
         return settle(limited(data.userDetail({ ...user, ban: banOf("user", name) }), name));
       },
       links: () => settle({ items: links, next: null }),
@@ -121,7 +121,7 @@ export function openModel(): Promise<Model> {
       tokens: () => settle({ items: tokens, next: null }),
       trace: async (message) => {
         await settle(null);
-        if (!message.includes("/message/")) throw new Failure("refused", "No message has this address, or it is too long ago.");
+        if (!message.includes("/message/")) throw new Failure("missing", "No message has this address, or it is too long ago.");
         return { site: "https://ci.example", urgency: "high", bytes: 1204, expires: start + 2 * DAY, milestones: [{ what: "accepted", at: start - 9 * MINUTE }, { what: "stored", at: start - 9 * MINUTE + 5 }, { what: "delivered", at: start - 9 * MINUTE + 83 }] };
       },
       account: () => settle(account),
@@ -169,6 +169,26 @@ export function openModel(): Promise<Model> {
       registerSite: async (site) => {
         await settle(null);
         sites = [{ site, permissions: 0, accepted: 0, refused: 0, lastUsed: null, registered: true, proven: false, ban: null, hasOwnLimits: false }, ...sites.filter((one) => one.site !== site)];
+        changed("sites");
+      },
+      unregisterSite: async (site) => {
+        await settle(null);
+        sites = sites.map((one) => (one.site === site ? { ...one, registered: false, proven: false } : one));
+        changed("sites");
+      },
+      verifySite: async (site) => {
+        await settle(null);
+        if (site === "https://shop.example") return { proven: false, detail: "There is no text at https://shop.example/.well-known/belfry-site (404), and _belfry-site.shop.example has no TXT record." };
+        sites = sites.map((one) => (one.site === site ? { ...one, proven: true } : one));
+        changed("sites");
+        return { proven: true, detail: "Found." };
+      },
+      registerVapid: async () => {
+        await settle(null);
+        changed("sites");
+      },
+      forgetVapid: async () => {
+        await settle(null);
         changed("sites");
       },
       makeApiKey: async () => {

@@ -74,6 +74,10 @@ export function actions(http: Http, around: Around): Actions {
 
     setSiteLimits: (site, limits) => ofSites(http.json("PUT", `/sites/${path(site)}/limits`, limits)),
     registerSite: async (site) => void (await ofSites(http.json("POST", "/sites", { site }))),
+    unregisterSite: (site) => ofSites(http.json("DELETE", `/sites/${path(site)}`)),
+    verifySite: (site) => ofSites(http.json("POST", `/sites/${path(site)}/verify`, {})),
+    registerVapid: (site, key) => ofSites(http.json("PUT", `/sites/${path(site)}/vapid/${path(key)}`, {})),
+    forgetVapid: (site, key) => ofSites(http.json("DELETE", `/sites/${path(site)}/vapid/${path(key)}`)),
     makeApiKey: async (site, name) => (await ofSites(http.json<{ key: string }>("POST", `/sites/${path(site)}/api-keys`, { name }))).key,
     endApiKey: (site, id) => ofSites(http.json("DELETE", `/sites/${path(site)}/api-keys/${path(id)}`)),
 

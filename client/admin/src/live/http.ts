@@ -102,6 +102,7 @@ async function problemOf(response: Response): Promise<Problem> {
 function kindOf(problem: Problem): Failure["kind"] {
   if (problem.kind === "sign-in-again") return "again";
   if (problem.kind === "signed-out") return "signed-out";
+  if (problem.status === 404) return "missing";
   // A proxy in front of a server that is down.
   return problem.status === 502 || problem.status === 504 ? "offline" : "refused";
 }

@@ -4,7 +4,7 @@ import { useSignal } from "@preact/signals";
 import { fresh } from "belfry-ui/again.tsx";
 import { Button, Fault, Form, useAction } from "belfry-ui/controls.tsx";
 import { Confirm, Dialog, SubmitOrCancel } from "belfry-ui/dialog.tsx";
-import { Notice, PageHead, Points } from "belfry-ui/parts.tsx";
+import { Empty, Notice, PageHead, Points } from "belfry-ui/parts.tsx";
 import { say } from "belfry-ui/toasts.tsx";
 import type { JSX } from "preact";
 import { hashOf } from "../address.ts";
@@ -50,7 +50,7 @@ export function UserPage({ id }: { id: string }): JSX.Element {
           </div>
         ) : null}
       </PageHead>
-      <Shown reading={reading}>{(detail) => <Detail user={detail} mayWrite={mayWrite} />}</Shown>
+      <Shown reading={reading} missing={<Empty icon="user" title={words.gone}>{words.goneBody}</Empty>}>{(detail) => <Detail user={detail} mayWrite={mayWrite} />}</Shown>
       {user && asking.value === "role" ? <RoleDialog user={user} onClose={close} /> : null}
       {user && asking.value === "reset" ? <ResetDialog user={user} onClose={close} /> : null}
       {user && asking.value === "disconnect" ? <Confirm title={words.disconnectTitle(user.username)} points={words.disconnectPoints(user.connected)} submit={words.disconnect} work={disconnect} onClose={close} /> : null}

@@ -53,7 +53,8 @@ export function Trouble({ fault, again, busy }: { fault: Failure; again: () => v
 }
 
 /** What was read, or what stands in for it. What came before stays under a trouble. */
-export function Shown<Value>({ reading, rows, children }: { reading: Reading<Value>; rows?: number; children: (value: Value) => ComponentChildren }): JSX.Element {
+export function Shown<Value>({ reading, rows, missing, children }: { reading: Reading<Value>; rows?: number; missing?: ComponentChildren; children: (value: Value) => ComponentChildren }): JSX.Element {
+  if (missing && reading.fault?.kind === "missing") return <>{missing}</>;
   return (
     <>
       {reading.fault ? <Trouble fault={reading.fault} again={reading.again} busy={reading.busy} /> : null}
