@@ -52,6 +52,8 @@ const SCENES = [
   ["signin", "signed-out", ""], ["signin-expired", "expired", ""],
   ["signin-wrong", "signed-out", "", async (page) => { await page.type("input[name=username]", "ada"); await page.type("input[name=password]", "wrong"); await button("Sign in")(page); await page.waitForSelector(".fault"); }],
   ["signin-another", "signed-out", "", async (page) => { await page.type("input[name=username]", "eve"); await button("Sign in")(page); await page.waitForSelector(".notice"); }],
+  ["invited", "signed-out", "#invite=abc"], ["reset", "signed-out", "#reset=abc"],
+  ["reset-old", "signed-out", "#reset=old", async (page) => { await page.type("input[name=password]", "long enough"); await button("Set the password")(page); await page.waitForSelector(".fault"); }],
   ["signup", "signed-out", "", button("Create an account")],
   ["insecure", "signed-out", ""], ["again", "again", "#/devices", async (page) => { await button("Remove nightly script")(page); await button("Remove")(page); await page.waitForSelector("dialog input[type=password]"); }],
   ["no-device", "no-device", ""], ["link-code", "unlinked", ""], ["link-phrase", "unlinked", "", (page) => page.click("input[value=phrase]")],

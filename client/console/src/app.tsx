@@ -8,12 +8,13 @@ import { oneLine } from "belfry-ui/rules/hostile.ts";
 import { siteLabel } from "belfry-ui/rules/site.ts";
 import { announce, Toasts } from "belfry-ui/toasts.tsx";
 import { render, type JSX } from "preact";
-import { go, route } from "./address.ts";
+import { go, inviteToken, resetToken, route } from "./address.ts";
 import { openModel } from "./live/model.ts";
 import type { Item, Model } from "./model.ts";
 import { ModelProvider } from "./pages/context.ts";
 import { InsecurePage } from "./pages/insecure.tsx";
 import { LinkThisPage } from "./pages/link-this.tsx";
+import { ResetPage } from "./pages/reset.tsx";
 import { Shell } from "./pages/shell.tsx";
 import { NoDevicePage, SignInPage } from "./pages/sign-in.tsx";
 import { preferences } from "./preferences.ts";
@@ -37,7 +38,7 @@ const GATHER_MS = 800;
 function Screen({ model }: { model: Model }): JSX.Element {
   switch (model.phase.value) {
     case "starting": return <Splash />;
-    case "signed-out": return <SignInPage />;
+    case "signed-out": return <SignInPage key={inviteToken.value ?? ""} />;
     case "no-device": return <NoDevicePage />;
     case "unlinked": return <LinkThisPage />;
     case "ready": return <Shell />;
@@ -47,7 +48,7 @@ function Screen({ model }: { model: Model }): JSX.Element {
 function App({ model }: { model: Model }): JSX.Element {
   return (
     <ModelProvider value={model}>
-      {accepted.value ? <Screen model={model} /> : <InsecurePage at={at} onGoOn={() => (accepted.value = true)} />}
+      {accepted.value ? resetToken.value ? <ResetPage token={resetToken.value} /> : <Screen model={model} /> : <InsecurePage at={at} onGoOn={() => (accepted.value = true)} />}
       <AgainDialog signIn={(password) => model.actions.signInAgain(password)} username={model.account.value?.username ?? ""} />
       <Toasts />
     </ModelProvider>

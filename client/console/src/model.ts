@@ -160,6 +160,8 @@ export interface Actions {
   signOut(forget: boolean): Promise<void>;
   changePassword(before: string, after: string): Promise<void>;
   eraseAccount(): Promise<void>;
+  /** With the token of a reset link, signed in or not. */
+  resetPassword(token: string, password: string): Promise<void>;
 
   offerLink(): Promise<LinkOffer>;
   recover(phrase: string): Promise<void>;

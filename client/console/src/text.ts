@@ -72,6 +72,19 @@ export const text = {
     trust: "Your notifications are decrypted in this browser. The server never has the keys.",
   },
 
+  reset: {
+    title: "Set a new password",
+    points: [
+      "The link that brought you here works once.",
+      "You are signed out everywhere.",
+      "Your keys are not touched: a linked device or your recovery phrase still opens what was sent before.",
+    ],
+    password: "New password",
+    submit: "Set the password",
+    gone: "This link has expired or was used. Ask whoever runs the server for another.",
+    done: "The password is set. Sign in with it.",
+  },
+
   noDevice: {
     title: "This browser could not be added",
     body: "You are signed in, but the server has not added this browser as a device. Perhaps the account has as many devices as it may have, or the sign-in is too old.",

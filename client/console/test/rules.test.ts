@@ -4,7 +4,7 @@ import type { Item } from "../src/model.ts";
 import { destination, picture } from "../src/rules/destination.ts";
 import { groups, unseenCount } from "../src/rules/inbox.ts";
 import { isQuiet, minutes } from "../src/rules/quiet.ts";
-import { hashOf, linkCodeOf, routeOf } from "../src/rules/route.ts";
+import { hashOf, linkCodeOf, routeOf, tokenOf } from "../src/rules/route.ts";
 import { losses, type Surroundings } from "../src/rules/safety.ts";
 import { daily } from "../src/rules/sparkline.ts";
 import { askedPlaces, phraseOf } from "../src/rules/words.ts";
@@ -95,6 +95,12 @@ test("an address is a page, and what is none is the inbox", () => {
   for (const hash of ["", "#", "#/", "#/nothing", "#/__proto__", "#link=ABC"])
     assert.deepEqual(routeOf(hash), { page: "inbox", part: null }, hash);
   assert.deepEqual(routeOf("#/keys/%E0%A4%A"), { page: "keys", part: "%E0%A4%A" });
+});
+
+test("an admin's token comes in the fragment, and is of one kind", () => {
+  assert.deepEqual(tokenOf("#invite=a-B_9"), { kind: "invite", token: "a-B_9" });
+  assert.deepEqual(tokenOf("#reset=x"), { kind: "reset", token: "x" });
+  for (const hash of ["#setup=x", "#/reset", "#reset=", "#link=x"]) assert.equal(tokenOf(hash), null, hash);
 });
 
 test("a link code comes in the fragment", () => {

@@ -134,6 +134,11 @@ export class Belfry extends Emitter<BelfryEvents> {
     return this.#core.api.providers();
   }
 
+  /** With the token of a reset link. Every session of its account ends; keys are not recovered. */
+  async resetPassword(reset: { token: string; password: string }): Promise<void> {
+    await this.#core.api.resetPassword(reset);
+  }
+
   /** Makes an account and signs in. */
   async signUp(account: { username: string; password: string; invite?: string }): Promise<void> {
     if (this.#core.record?.device && !this.#core.record.removed) throw new BelfryError("another-account", "this store has a device of an account; sign out with forget first");

@@ -4,6 +4,7 @@
 import { signal } from "@preact/signals";
 import { Failure, type Account, type Actions, type Alarm, type Connection, type Device, type Item, type Model, type Phase, type Site } from "../model.ts";
 import type { QuietHours } from "../rules/quiet.ts";
+import { text } from "../text.ts";
 
 const scene = new URLSearchParams(location.search).get("demo") ?? "full";
 const full = ["full", "error", "hostile", "offline", "alarm", "again"].includes(scene);
@@ -105,6 +106,10 @@ export function openModel(_options: { connect?: boolean } = {}): Promise<Model> 
     signOut: () => settle(undefined),
     changePassword: () => settle(undefined),
     eraseAccount: () => settle(undefined),
+    resetPassword: async (token) => {
+      await settle(null);
+      if (token === "old") throw new Failure("refused", text.reset.gone);
+    },
     offerLink: async () => ({ code: "XKQ2-7M4D-RT5A-3WNE-6TBY-HJ2C-LP7V-QX4D", address: `${location.origin}/#link=XKQ2-7M4D-RT5A-3WNE-6TBY-HJ2C-LP7V-QX4D`, expires: Date.now() + 9.5 * MINUTE, done: new Promise(() => undefined), cancel: () => undefined }),
     recover: async () => { throw new Failure("refused", "These are not the words of this account's recovery phrase. Check the spelling and the order."); },
     readLinkRequest: async (code) => {

@@ -47,6 +47,13 @@ export function actionsOver(belfry: Belfry, reads: Reads): Actions {
       }
     }),
     eraseAccount: () => told(() => belfry.eraseAccount()),
+    resetPassword: (token, password) => told(async () => {
+      try {
+        await belfry.resetPassword({ token, password });
+      } catch (error) {
+        throw error instanceof BelfryError && error.problem?.status === 410 ? new Failure("refused", text.reset.gone) : error;
+      }
+    }),
 
     offerLink: () => told(async () => {
       await reads.online();

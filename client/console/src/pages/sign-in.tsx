@@ -6,6 +6,7 @@ import { Gate } from "belfry-ui/gate.tsx";
 import { Notice } from "belfry-ui/parts.tsx";
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
+import { inviteToken } from "../address.ts";
 import { Failure, type SignInOffer } from "../model.ts";
 import { text } from "../text.ts";
 import { useModel } from "./context.ts";
@@ -13,11 +14,11 @@ import { useModel } from "./context.ts";
 export function SignInPage(): JSX.Element {
   const model = useModel();
   const offer = useSignal<SignInOffer | null>(null);
-  const making = useSignal(false);
+  const making = useSignal(inviteToken.value !== null);
   const another = useSignal(false);
   const name = useSignal("");
   const password = useSignal("");
-  const invite = useSignal("");
+  const invite = useSignal(inviteToken.value ?? "");
   const action = useAction();
   const heading = useRef<HTMLHeadingElement>(null);
 
@@ -33,8 +34,10 @@ export function SignInPage(): JSX.Element {
   };
   const submit = (replace: boolean) => action.run(async () => {
     try {
-      if (making.value) await model.actions.signUp(name.value.trim(), password.value, invite.value.trim() || null);
-      else await model.actions.signIn(name.value.trim(), password.value, replace);
+      if (making.value) {
+        await model.actions.signUp(name.value.trim(), password.value, invite.value.trim() || null);
+        inviteToken.value = null;
+      } else await model.actions.signIn(name.value.trim(), password.value, replace);
     } catch (error) {
       if (!(error instanceof Failure) || error.kind !== "another-account") throw error;
       another.value = true;

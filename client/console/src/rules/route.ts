@@ -11,6 +11,15 @@ export type Route = AnyRoute<Page>;
 
 export const { routeOf, hashOf } = routesOf<Page>(PAGES, "inbox");
 
+/** The token of `#invite=TOKEN` or `#reset=TOKEN`: a link that an admin made. */
+export function tokenOf(hash: string): { readonly kind: "invite" | "reset"; readonly token: string } | null {
+  for (const kind of ["invite", "reset"] as const) {
+    const token = fragmentOf(hash, kind);
+    if (token !== null) return { kind, token };
+  }
+  return null;
+}
+
 /** The code of `#link=CODE`, `null` for every other address. */
 export function linkCodeOf(hash: string): string | null {
   return fragmentOf(hash, "link");

@@ -159,6 +159,10 @@ export class Api {
     await this.#http.ask({ method: "POST", path: "/v1/accounts", json: account });
   }
 
+  async resetPassword(reset: { token: string; password: string }): Promise<void> {
+    await this.#http.ask({ method: "POST", path: "/v1/resets", json: reset });
+  }
+
   /** On a device that there is, with its credentials, so that the sign-in ends with it. */
   async signIn(as: { username: string; password: string }, on: { id: string; password: string } | null): Promise<{ token: string; userId: string }> {
     try {
