@@ -46,20 +46,30 @@ const problem = (status: number, said: object) => new Response(JSON.stringify(sa
 
 test("a request carries the header that no other origin can send, and JSON where it has a body", async () => {
   const { asked } = answering(new Response('{"last_used":null}'), new Response(null, { status: 204 }));
-  const http = new Http();
+  const http = new Http(() => true);
   assert.deepEqual(await http.json("GET", "/sites"), { lastUsed: null });
   assert.equal(await http.json("PUT", "/limits", { "limits.site_per_second": 1 }), undefined);
   assert.deepEqual(asked.map(({ url, init }) => [url, init.method, init.body, init.credentials]), [["/admin/v1/sites", "GET", null, "same-origin"], ["/admin/v1/limits", "PUT", '{"limits.site_per_second":1}', "same-origin"]]);
   for (const { init } of asked) assert.equal((init.headers as Record<string, string>)["X-Belfry-Admin"], "1");
 });
 
+test("what a page reads that nobody is at does not count as use, and an act always does", async () => {
+  const { asked } = answering(new Response("{}"), new Response(null, { status: 204 }));
+  const http = new Http(() => false);
+  await http.json("GET", "/series");
+  await http.json("DELETE", "/sessions/1");
+  assert.deepEqual(asked.map(({ init }) => (init.headers as Record<string, string>)["X-Belfry-Admin"]), [undefined, "1"]);
+});
+
 test("a problem is told as a sentence, with the field that is at fault", async () => {
   answering(problem(422, { type: "https://belfry.example/problems/invalid", detail: "this name is taken", field: "username" }));
-  await assert.rejects(new Http().json("POST", "/users", {}), (error: Failure) => error.kind === "refused" && error.message === "This name is taken." && error.field === "username");
+  await assert.rejects(new Http(() => true).json("POST", "/users", {}), (error: Failure) => error.kind === "refused" && error.message === "This name is taken." && error.field === "username");
+  answering(problem(404, { type: "https://belfry.example/problems/not-found", detail: "no such user" }));
+  await assert.rejects(new Http(() => true).json("GET", "/users/u9"), (error: Failure) => error.kind === "missing");
 });
 
 test("a session that ended is told to the page, and a wrong password is not such an end", async () => {
-  const http = new Http();
+  const http = new Http(() => true);
   const told: (string | null)[] = [];
   http.onSignedOut = ({ ended }) => told.push(ended);
   answering(
@@ -75,7 +85,7 @@ test("a session that ended is told to the page, and a wrong password is not such
 
 test("a server that is not there, or a proxy's page in its place, is a failure in words", async () => {
   answering(new TypeError("fetch failed"), new Response("<h1>502</h1>", { status: 502 }), new Response("<p>hello</p>"));
-  const http = new Http();
+  const http = new Http(() => true);
   const failures: Failure[] = [];
   for (let at = 0; at < 3; at += 1) await http.json("GET", "/users").catch((error: Failure) => failures.push(error));
   assert.deepEqual(failures.map((failure) => failure.kind), ["offline", "offline", "other"]);

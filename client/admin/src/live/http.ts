@@ -27,6 +27,9 @@ export class Refusal extends Failure {
 }
 
 export class Http {
+  /** `isUsed`: somebody is at the page, so that what is read now extends the session. */
+  constructor(private readonly isUsed: () => boolean) {}
+
   /** Called when the session is no more, whatever it was that was asked. */
   onSignedOut: (problem: Problem) => void = () => undefined;
 
@@ -54,8 +57,9 @@ export class Http {
     try {
       response = await fetch(BASE + path, {
         method,
-        // What a page of another origin cannot send without being asked for it first.
-        headers: { "X-Belfry-Admin": "1", ...(body ? { "Content-Type": body.type } : {}) },
+        // What a page of another origin cannot send without being asked for it first. What is read
+        // without it does not extend the session.
+        headers: { ...(method !== "GET" || this.isUsed() ? { "X-Belfry-Admin": "1" } : {}), ...(body ? { "Content-Type": body.type } : {}) },
         body: body?.content ?? null,
         credentials: "same-origin",
         cache: "no-store",

@@ -4,6 +4,7 @@ import { signal } from "@preact/signals";
 import { setupToken } from "../address.ts";
 import { Failure, type Changed, type Connection, type Figures, type Model, type Phase, type Session } from "../model.ts";
 import { actions } from "./actions.ts";
+import { isUsed } from "./activity.ts";
 import { listen } from "./feed.ts";
 import { Http, Refusal } from "./http.ts";
 import { reads } from "./reads.ts";
@@ -11,7 +12,7 @@ import { reads } from "./reads.ts";
 const NOTHING_CHANGED: Readonly<Record<Changed, number>> = { sites: 0, users: 0, bans: 0, limits: 0, audit: 0, tokens: 0, nodes: 0, account: 0 };
 
 export async function openModel(): Promise<Model> {
-  const http = new Http();
+  const http = new Http(isUsed);
   const phase = signal<Phase>("starting");
   const session = signal<Session | null>(null);
   const connection = signal<Connection>("connecting");
