@@ -67,8 +67,6 @@ export interface Span {
   readonly to: number;
 }
 
-export type LimitSource = "configuration" | "setting" | "override" | "default";
-
 /** A limit of one site or user: what holds, and what would hold without its own value. */
 export interface OwnLimit {
   readonly name: string;

@@ -1,7 +1,7 @@
 //! All that the dashboard says, in English. Another language is another file of this shape.
 
 import { text as shared } from "belfry-ui/text.ts";
-import type { AnyRole, BanKind, Role } from "./model.ts";
+import type { AnyRole, BanKind } from "./model.ts";
 
 const n = (count: number, one: string, many: string) => `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
 
@@ -24,7 +24,6 @@ export const text = {
     users: "Users",
     bans: "Bans",
     limits: "Limits and retention",
-    limitsShort: "Limits",
     apns: "APNs",
     nodes: "Nodes",
     audit: "Audit",
@@ -32,7 +31,6 @@ export const text = {
     trace: "Trace a message",
     account: "Your account",
     menu: "More",
-    menuLead: "The other pages of the dashboard.",
   },
 
   connection: { online: "Live", connecting: "Connecting…", offline: "No connection" },
@@ -44,7 +42,6 @@ export const text = {
   } as Record<AnyRole, string>,
 
   table: {
-    search: "Search",
     sortBy: "Sort by",
     rising: "A to Z",
     falling: "Z to A",
@@ -56,7 +53,6 @@ export const text = {
     act: "Actions",
     notFound: "Nothing found",
     notFoundBody: "Nothing here has all of these words.",
-    open: (name: string) => `Open ${name}`,
   },
 
   ends: {
@@ -297,7 +293,6 @@ export const text = {
     on: "on",
     off: "off",
     you: "You",
-    account: "Account",
     kinds: { browser: "Browsers", extension: "Extensions", ios: "iPhones and iPads", android: "Android devices", desktop: "Desktops", cli: "Command lines" } as Record<string, string>,
     states: { allowed: "Allowed", muted: "Muted" } as Record<string, string>,
     waiting: "Waiting",
@@ -424,9 +419,6 @@ export const text = {
     otherwise: (value: string) => `Otherwise ${value}. Empty: no value of its own.`,
     ownLead: "An empty field has no value of its own: what is set for all holds.",
     saved: "Saved; it holds from the next request on",
-    reset: "As configured",
-    resetNamed: (name: string) => `As configured: ${name}`,
-    removesNow: "Would remove now",
     removesNothing: "Nothing would be removed now.",
     removal: (parts: string) => `Would remove now: ${parts}.`,
     removes: {
@@ -435,7 +427,6 @@ export const text = {
       users: (count: number) => n(count, "account", "accounts"),
       rows: (count: number) => n(count, "row of the audit log", "rows of the audit log"),
     },
-    removeTitle: (name: string) => `${name}: remove now?`,
     removePoint: (what: string) => `${what} would be removed, at once and for good.`,
     removeSubmit: "Save and remove",
     look: "See what follows",
@@ -602,7 +593,6 @@ export const text = {
     ended: "The token has ended",
     emptyTitle: "No token",
     emptyBody: "People sign in; a token is for programs.",
-    roles: { viewer: "Viewer: reads", admin: "Admin: reads and changes" } as Record<Role, string>,
   },
 
   trace: {
@@ -628,10 +618,8 @@ export const text = {
     title: "Your account",
     signedIn: "Signed in as",
     until: "This session ends at the latest",
-    role: "Role",
     theme: "Theme",
     themes: { auto: "Automatic", light: "Light", dark: "Dark" },
-    appearance: "Appearance",
     password: "Password",
     passwordHint: "Changing it ends your sessions elsewhere.",
     changePassword: "Change password",
@@ -658,7 +646,6 @@ export const text = {
     totpEnded: "The authenticator is off",
     passkeys: "Passkeys",
     passkeysHint: "Signs you in with this device’s lock or a security key, also without the password.",
-    passkeysNone: "None",
     passkeyAdd: "Add a passkey",
     passkeyName: "Name",
     passkeyNameHint: "Such as “laptop” or “blue key”.",

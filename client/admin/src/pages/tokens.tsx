@@ -83,7 +83,7 @@ function MakeToken({ onClose, onMade }: { onClose: () => void; onMade: (token: s
           <Segments label={words.role} value={role.value} options={[["viewer", text.roles.viewer], ["admin", text.roles.admin]]} onChange={(chosen) => (role.value = chosen)} />
           <span class="hint">{text.roleHints[role.value]}</span>
         </div>
-        <EndField label={words.endChoice} ending={ending} choices={["day", "week", "month", "year", "date", "never"]} fault={field("ends")} />
+        <EndField label={words.endChoice} ending={ending} never={words.never} choices={["day", "week", "month", "year", "date", "never"]} fault={field("ends")} />
         {action.fault && !["name", "ends"].includes(action.fault.field ?? "") ? <Fault>{action.fault.message}</Fault> : null}
         <SubmitOrCancel submit={words.submit} busy={action.busy} onCancel={onClose} />
       </Form>

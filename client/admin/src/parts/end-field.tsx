@@ -27,14 +27,23 @@ export function useEnding(first: EndChoice, at: number | null = null): Ending {
   };
 }
 
-export function EndField({ label, ending, choices, fault }: { label: string; ending: Ending; choices: readonly EndChoice[]; fault?: string | null | undefined }): JSX.Element {
+interface EndFieldProps {
+  readonly label: string;
+  readonly ending: Ending;
+  readonly choices: readonly EndChoice[];
+  /** How an end that does not come is called; of a ban, until it is lifted. */
+  readonly never?: string;
+  readonly fault?: string | null | undefined;
+}
+
+export function EndField({ label, ending, choices, never = text.ends.never, fault }: EndFieldProps): JSX.Element {
   const dated = ending.choice === "date";
   return (
     <div class="end-field">
       <Field label={label} fault={dated ? null : fault}>
         {(attributes) => (
           <select {...attributes} class="input" value={ending.choice} onChange={(event) => ending.set(event.currentTarget.value as EndChoice)}>
-            {choices.map((choice) => <option key={choice} value={choice}>{text.ends[choice]}</option>)}
+            {choices.map((choice) => <option key={choice} value={choice}>{choice === "never" ? never : text.ends[choice]}</option>)}
           </select>
         )}
       </Field>
