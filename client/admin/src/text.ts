@@ -14,7 +14,7 @@ export const text = {
   titled: (page: string) => `${page} · Belfry admin`,
   offline: "The server cannot be reached. Check your connection and try again.",
   stale: "The connection to the server is lost. What is here was read before; it is read again when the server answers.",
-  viewerNote: "You may look at everything and change nothing.",
+  viewerNote: "You may look at everything, and change nothing but your own account.",
   toConsole: "Open the console",
 
   nav: {
@@ -37,7 +37,7 @@ export const text = {
   roles: { none: "User", viewer: "Viewer", admin: "Admin" } as Record<AnyRole, string>,
   roleHints: {
     none: "Uses the console. Cannot open this dashboard.",
-    viewer: "Sees everything here and can change nothing.",
+    viewer: "Sees everything here and can change none of it.",
     admin: "Sees everything here and can change it.",
   } as Record<AnyRole, string>,
 
