@@ -24,6 +24,15 @@ test("a problem is an error with the server's words", async () => {
   await assert.rejects(api(() => new Response("<h1>Bad gateway</h1>", { status: 502 })).devices(), { code: "refused", message: "the server answered 502" });
 });
 
+test("a reset link sets a password without a sign-in", async () => {
+  const asked: [string, RequestInit][] = [];
+  await api((url, init) => (asked.push([url, init]), new Response(null, { status: 204 }))).resetPassword({ token: "t", password: "a long one" });
+  const [url, init] = asked[0]!;
+  assert.equal(url, "https://belfry.example/v1/resets");
+  assert.equal(new TextDecoder().decode(init.body as Uint8Array), '{"token":"t","password":"a long one"}');
+  assert.equal((init.headers as Record<string, string>)["Authorization"], undefined);
+});
+
 test("only a sign-in that is no good any more is told as such", async () => {
   for (const [type, expected] of [["unauthorized", 1], ["sign-in-again", 0]] as const) {
     const one = api(() => problem(401, type));
