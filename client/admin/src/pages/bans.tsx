@@ -64,7 +64,7 @@ export function BansPage(): JSX.Element {
     cell: (ban) => (ban.ended ? null : (
       <span class="buttons">
         <Button look="quiet slim" aria-label={words.editNamed(ban.label)} onClick={() => (asking.value = ban)}>{words.edit}</Button>
-        <Button look="danger-quiet slim" aria-label={words.liftNamed(ban.label)} onClick={() => void lift(model, ban)}>{words.lift}</Button>
+        <Lift ban={ban} />
       </span>
     )),
   };
@@ -96,6 +96,12 @@ export function BansPage(): JSX.Element {
       {asking.value !== null && typeof asking.value === "object" ? <EditBan ban={asking.value} onClose={close} /> : null}
     </div>
   );
+}
+
+function Lift({ ban }: { ban: Ban }): JSX.Element {
+  const model = useModel();
+  const action = useAction();
+  return <Button look="danger-quiet slim" busy={action.busy} aria-label={words.liftNamed(ban.label)} onClick={() => void action.run(() => lift(model, ban))}>{words.lift}</Button>;
 }
 
 function ImportDialog({ onClose }: { onClose: () => void }): JSX.Element {
