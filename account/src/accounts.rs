@@ -1,14 +1,14 @@
 //! Accounts: making one, its password, and its end.
 
-use crate::given::{self, Address, Given};
-use crate::limit::{LimitReached, Refused};
-use crate::password::check_strength;
 use crate::{Accounts, Caller, random};
 use axum::extract::State;
 use axum::http::StatusCode;
 use belfry_broker::CloseCause;
 use belfry_config::{AWAY_GRACE_MAX, Registration};
-use belfry_edge::{AddressKey, ApiError, Whole};
+use belfry_edge::given::{self, Address, Given};
+use belfry_edge::limit::{LimitReached, Refused};
+use belfry_edge::password::check_strength;
+use belfry_edge::{AddressKey, ApiError, Whole, check_username};
 use belfry_protocol::id::UserId;
 use belfry_protocol::problem::Problem;
 use belfry_store::directory::{Account, DirectoryError};
@@ -18,9 +18,6 @@ use std::time::Duration;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-
-/// Longest name of an account, in characters.
-const USERNAME_CHARS_MAX: usize = 64;
 
 pub(crate) fn router() -> OpenApiRouter<Accounts> {
     OpenApiRouter::new()
@@ -101,7 +98,7 @@ async fn create_account(
     check_username(&new.username)?;
     check_strength("password", &new.password, &new.username)?;
     let now = inner.now();
-    inner.attempts.account(address, now)?;
+    inner.sign_ins.attempts.account(address, now)?;
     let made = inner.make_account(&new, address).await;
     match made {
         Ok(user_id) => {
@@ -112,14 +109,14 @@ async fn create_account(
             ))
         }
         Err(NotMade::Taken) => {
-            inner.attempts.taken(address, now)?;
+            inner.sign_ins.attempts.taken(address, now)?;
             let detail = "this name is taken; choose another";
             Err(ApiError::new(StatusCode::CONFLICT, "taken", detail)
                 .at("username")
                 .into())
         }
         Err(NotMade::Failed(error)) => {
-            inner.attempts.refund(address);
+            inner.sign_ins.attempts.refund(address);
             Err(error.into())
         }
     }
@@ -156,7 +153,7 @@ impl crate::Inner {
         {
             return Err(NotMade::Taken);
         }
-        let place = self.hashing.place(address)?;
+        let place = self.sign_ins.hashing.place(address)?;
         let hash = place.hash(new.password.clone()).await?;
         let user = UserId::from_bytes(random()?);
         self.directory
@@ -169,18 +166,6 @@ impl crate::Inner {
         let account = self.directory.account(caller.0.user).await?;
         account.ok_or_else(|| ApiError::unauthorized("the account is gone"))
     }
-}
-
-fn check_username(name: &str) -> Result<(), ApiError> {
-    let fits = (1..=USERNAME_CHARS_MAX).contains(&name.chars().count());
-    let allowed = |letter: char| letter.is_alphanumeric() || ".-_@".contains(letter);
-    if fits && name.chars().all(allowed) && name.chars().any(char::is_alphanumeric) {
-        return Ok(());
-    }
-    Err(ApiError::invalid(
-        "username",
-        "a name has 1 to 64 letters, digits, ., -, _ or @, and at least one letter or digit",
-    ))
 }
 
 #[derive(Serialize, ToSchema)]
@@ -322,20 +307,21 @@ async fn change_password(
     caller.recent(inner.now())?;
     let account = inner.account(caller).await?;
     check_strength("new", &change.new, &account.display_name)?;
-    let place = inner.hashing.place(address)?;
+    let place = inner.sign_ins.hashing.place(address)?;
     let mut failures = inner
+        .sign_ins
         .attempts
         .of(&account.display_name, address, inner.now())
         .await;
-    inner.attempts.may(&failures, inner.now())?;
+    inner.sign_ins.attempts.may(&failures, inner.now())?;
     if !place.verify(change.old, account.password_hash).await? {
-        inner.attempts.failed(&mut failures, inner.now());
+        inner.sign_ins.attempts.failed(&mut failures, inner.now());
         let detail = "the old password is wrong";
         return Err(ApiError::new(StatusCode::FORBIDDEN, "password", detail)
             .at("old")
             .into());
     }
-    inner.attempts.succeeded(&mut failures);
+    inner.sign_ins.attempts.succeeded(&mut failures);
     let hash = place.hash(change.new).await?;
     inner
         .directory

@@ -1,8 +1,5 @@
 //! Devices.
 
-use crate::given::Given;
-use crate::limit::{LimitReached, Refused};
-use crate::paging::{Key, Page, Paging};
 use crate::shapes::Name;
 use crate::{Accounts, Caller, Inner, display_name, random};
 use axum::extract::State;
@@ -11,6 +8,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use belfry_broker::CloseCause;
 use belfry_broker::presence::Presence;
+use belfry_edge::given::Given;
+use belfry_edge::limit::{LimitReached, Refused};
+use belfry_edge::paging::{Key, Page, Paging};
 use belfry_edge::{ApiError, Path, Query};
 use belfry_protocol::event::Event;
 use belfry_protocol::id::{DeviceId, UserId};

@@ -221,7 +221,7 @@ impl Server {
             trusted_proxies: TrustedProxies::default(),
         };
         let accounts = Accounts::new(directory, mailbox, broker, clock, settings);
-        accounts.0.hashing.fill();
+        accounts.0.sign_ins.hashing.fill();
         let (router, _) = accounts.router().split_for_parts();
         belfry_edge::layers::finish(router)
     }

@@ -1,13 +1,14 @@
 //! The sealed keyring and its wraps: opaque bytes, passed between a user's devices.
 
 use crate::shapes::{Base64Url, Wraps};
-use crate::{Accounts, Caller, Inner, given};
+use crate::{Accounts, Caller, Inner};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use belfry_edge::given;
 use belfry_edge::{ApiError, Path, read_body};
 use belfry_protocol::event::Event;
 use belfry_protocol::id::DeviceId;

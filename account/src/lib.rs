@@ -6,18 +6,13 @@
 //! nothing that accepts more than it should; [`reconcile()`] settles the rest at the start.
 
 mod accounts;
-mod attempts;
 mod caller;
 mod console;
 mod devices;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
-mod given;
 mod keyring;
-mod limit;
 mod notifications;
-mod paging;
-mod password;
 mod permissions;
 mod reconcile;
 mod sessions;
@@ -28,10 +23,13 @@ pub use caller::Caller;
 pub use console::console;
 pub use reconcile::reconcile;
 
-use axum::http::StatusCode;
+use axum::extract::FromRef;
 use belfry_broker::Broker;
 use belfry_config::Registration;
-use belfry_edge::{ApiError, TrustedProxies};
+use belfry_edge::attempts::Attempts;
+use belfry_edge::password::Hashing;
+use belfry_edge::{ApiError, SignIns, TrustedProxies, no_such_method};
+pub(crate) use belfry_edge::{display_name, random};
 use belfry_protocol::id::UserId;
 use belfry_protocol::time::Timestamp;
 use belfry_store::directory::Directory;
@@ -85,8 +83,7 @@ struct Inner {
     mailbox: Arc<EmbeddedMailbox>,
     broker: Broker,
     clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
-    hashing: password::Hashing,
-    attempts: attempts::Attempts,
+    sign_ins: Arc<SignIns>,
     changing: [Mutex<()>; CHANGING],
     settings: Settings,
 }
@@ -100,21 +97,27 @@ impl Accounts {
         clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
         settings: Settings,
     ) -> Self {
-        let hashing = password::Hashing::new(settings.password_hashes);
-        let attempts = attempts::Attempts::new(
-            settings.accounts_per_hour,
-            settings.sign_in_failures_per_minute,
-        );
+        let sign_ins = Arc::new(SignIns {
+            hashing: Hashing::new(settings.password_hashes),
+            attempts: Attempts::new(
+                settings.accounts_per_hour,
+                settings.sign_in_failures_per_minute,
+            ),
+        });
         Self(Arc::new(Inner {
             directory,
             mailbox,
             broker,
             clock,
-            hashing,
-            attempts,
+            sign_ins,
             changing: std::array::from_fn(|_| Mutex::default()),
             settings,
         }))
+    }
+
+    /// What passwords are checked with here, for other rooms that take them.
+    pub fn sign_ins(&self) -> Arc<SignIns> {
+        Arc::clone(&self.0.sign_ins)
     }
 
     /// The routes.
@@ -136,6 +139,12 @@ impl Accounts {
         let mut router = OpenApiRouter::from(routes);
         *router.get_openapi_mut() = document;
         router
+    }
+}
+
+impl FromRef<Accounts> for TrustedProxies {
+    fn from_ref(accounts: &Accounts) -> Self {
+        accounts.0.settings.trusted_proxies.clone()
     }
 }
 
@@ -161,31 +170,6 @@ impl Inner {
     async fn command(&self, command: Command) -> Result<Outcome, ApiError> {
         let mut outcomes = self.mailbox.apply(vec![command]).await;
         Ok(outcomes.pop().unwrap_or(Err(Refusal::Unavailable))?)
-    }
-}
-
-async fn no_such_method() -> ApiError {
-    let detail = "this resource has no such method";
-    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method", detail)
-}
-
-/// Random bytes of the operating system.
-fn random<const N: usize>() -> Result<[u8; N], ApiError> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|_| ApiError::unavailable())?;
-    Ok(bytes)
-}
-
-/// A name that a person gave something: trimmed, short, without control characters.
-fn display_name(name: &str) -> Result<String, ApiError> {
-    let name = name.trim();
-    if (1..=100).contains(&name.chars().count()) && !name.chars().any(char::is_control) {
-        Ok(name.to_owned())
-    } else {
-        Err(ApiError::invalid(
-            "name",
-            "a name has 1 to 100 characters and no control characters",
-        ))
     }
 }
 

@@ -2,10 +2,10 @@
 
 use crate::Accounts;
 use crate::caller::{CallingDevice, Reader};
-use crate::given::Given;
-use crate::paging::{self, Page, Paging};
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
+use belfry_edge::given::Given;
+use belfry_edge::paging::{self, Page, Paging};
 use belfry_edge::{ApiError, Path, Query};
 use belfry_protocol::envelope::Notification;
 use belfry_protocol::id::{NotificationId, PermissionId};

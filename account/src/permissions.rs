@@ -1,14 +1,14 @@
 //! Permissions: which sites may notify.
 
-use crate::given::{self, Given};
-use crate::limit::{LimitReached, Refused};
-use crate::paging::{self, Page, Paging};
 use crate::shapes::Name;
 use crate::{Accounts, Caller, display_name, random};
 use axum::extract::State;
 use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use belfry_edge::given::{self, Given};
+use belfry_edge::limit::{LimitReached, Refused};
+use belfry_edge::paging::{self, Page, Paging};
 use belfry_edge::{ApiError, Path, Query};
 use belfry_protocol::event::Event;
 use belfry_protocol::id::{PermissionId, UserId};

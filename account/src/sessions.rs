@@ -1,12 +1,12 @@
 //! Sign-ins: a name and a password for a bearer token.
 
-use crate::given::{Address, Given};
-use crate::limit::{LimitReached, Refused};
-use crate::paging::{Key, Page, Paging};
 use crate::{Accounts, Caller, SIGN_IN_LIFETIME, random};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use belfry_edge::auth::Credentials;
+use belfry_edge::given::{Address, Given};
+use belfry_edge::limit::{LimitReached, Refused};
+use belfry_edge::paging::{Key, Page, Paging};
 use belfry_edge::{ApiError, Path, Query};
 use belfry_protocol::id::{DeviceId, SessionId, UserId};
 use belfry_protocol::problem::Problem;
@@ -74,12 +74,13 @@ async fn sign_in(
     let inner = &accounts.0;
     // What a proxy in front asks for may stand there too, so what is no device's counts as none.
     let on = Credentials::read(&headers).ok();
-    let place = inner.hashing.place(address)?;
+    let place = inner.sign_ins.hashing.place(address)?;
     let mut failures = inner
+        .sign_ins
         .attempts
         .of(&given.username, address, inner.now())
         .await;
-    inner.attempts.may(&failures, inner.now())?;
+    inner.sign_ins.attempts.may(&failures, inner.now())?;
     let account = inner.directory.account_by_name(&given.username).await?;
     let hash = account
         .as_ref()
@@ -87,10 +88,10 @@ async fn sign_in(
     let right = place.verify(given.password, hash).await?;
     let now = inner.now();
     let Some(account) = account.filter(|_| right) else {
-        inner.attempts.failed(&mut failures, now);
+        inner.sign_ins.attempts.failed(&mut failures, now);
         return Err(ApiError::unauthorized("the name or the password is wrong").into());
     };
-    inner.attempts.succeeded(&mut failures);
+    inner.sign_ins.attempts.succeeded(&mut failures);
     let token = Secret::from_random(random()?);
     // Held until it is kept, so that a device which is being removed takes it along.
     let changing = inner.changing(account.user).await;

@@ -4,13 +4,13 @@
 //! Subscription sets are not offered: the messages of all of a user's permissions come on one
 //! connection anyway.
 
-use crate::given;
-use crate::limit::{LimitReached, Refused};
 use crate::permissions::{Approval, Created, approve, origin, server_key};
 use crate::{Accounts, Caller};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use belfry_edge::given;
+use belfry_edge::limit::{LimitReached, Refused};
 use belfry_edge::{ApiError, Query, media_type, read_body};
 use belfry_protocol::problem::Problem;
 use serde::Deserialize;

@@ -1,8 +1,8 @@
 //! How often one may try: new accounts by address, passwords by name and address.
 
+use crate::AddressKey;
 use crate::limit::LimitReached;
 use belfry_acl::rate::{Cell, Limit};
-use belfry_edge::AddressKey;
 use belfry_protocol::secret::SecretHash;
 use belfry_protocol::time::Timestamp;
 use std::collections::HashMap;
@@ -24,7 +24,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// Attempts by address and name.
-pub(crate) struct Attempts {
+pub struct Attempts {
     accounts_per_hour: u32,
     failures_per_minute: u32,
     new_accounts: Mutex<HashMap<AddressKey, NewAccounts>>,
@@ -51,7 +51,8 @@ fn hourly(count: u32) -> Limit {
 }
 
 impl Attempts {
-    pub(crate) fn new(accounts_per_hour: u32, failures_per_minute: u32) -> Self {
+    /// With these limits.
+    pub fn new(accounts_per_hour: u32, failures_per_minute: u32) -> Self {
         Self {
             accounts_per_hour,
             failures_per_minute,
@@ -61,7 +62,10 @@ impl Attempts {
     }
 
     /// Counts a new account.
-    pub(crate) fn account(&self, address: AddressKey, now: Timestamp) -> Result<(), LimitReached> {
+    ///
+    /// # Errors
+    /// Too many from this address.
+    pub fn account(&self, address: AddressKey, now: Timestamp) -> Result<(), LimitReached> {
         self.count(
             address,
             now,
@@ -72,7 +76,10 @@ impl Attempts {
     }
 
     /// The account was not made: the name was taken. That is counted apart.
-    pub(crate) fn taken(&self, address: AddressKey, now: Timestamp) -> Result<(), LimitReached> {
+    ///
+    /// # Errors
+    /// Too many from this address.
+    pub fn taken(&self, address: AddressKey, now: Timestamp) -> Result<(), LimitReached> {
         self.refund(address);
         self.count(address, now, TAKEN_PER_HOUR, "names/address", |counted| {
             &mut counted.taken
@@ -80,7 +87,7 @@ impl Attempts {
     }
 
     /// The account was not made.
-    pub(crate) fn refund(&self, address: AddressKey) {
+    pub fn refund(&self, address: AddressKey) {
         let mut addresses = self
             .new_accounts
             .lock()
@@ -115,7 +122,7 @@ impl Attempts {
 
     /// The failures under this name from this address. Held until the answer is known, so that
     /// guesses of one kind are judged one after the other, however many are sent at once.
-    pub(crate) async fn of(
+    pub async fn of(
         &self,
         name: &str,
         address: AddressKey,
@@ -139,7 +146,10 @@ impl Attempts {
     }
 
     /// Whether one more may be tried.
-    pub(crate) fn may(&self, failures: &Failures, now: Timestamp) -> Result<(), LimitReached> {
+    ///
+    /// # Errors
+    /// Not before a wait is over.
+    pub fn may(&self, failures: &Failures, now: Timestamp) -> Result<(), LimitReached> {
         if failures.until <= now {
             return Ok(());
         }
@@ -157,7 +167,7 @@ impl Attempts {
 
     /// Counts a failure. From the last allowed one on each brings a wait, twice as long as the one
     /// before.
-    pub(crate) fn failed(&self, failures: &mut Failures, now: Timestamp) {
+    pub fn failed(&self, failures: &mut Failures, now: Timestamp) {
         let allowed = self.failures_per_minute.max(1);
         if failures.is_forgotten(allowed, now) {
             *failures = Failures::default();
@@ -173,14 +183,14 @@ impl Attempts {
     }
 
     /// The right password forgives what was before.
-    pub(crate) fn succeeded(&self, failures: &mut Failures) {
+    pub fn succeeded(&self, failures: &mut Failures) {
         *failures = Failures::default();
     }
 }
 
 /// Failed attempts under one name from one address.
 #[derive(Default)]
-pub(crate) struct Failures {
+pub struct Failures {
     streak: u32,
     /// The first of the streak.
     first: Timestamp,
@@ -209,4 +219,23 @@ fn forget_the_calmer_half(addresses: &mut HashMap<AddressKey, NewAccounts>) {
     let half = full_at.len() / 2;
     let median = *full_at.select_nth_unstable(half).1;
     addresses.retain(|_, counted| counted.full_at_micros() > median);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_addresses_does_not_forgive_one() {
+        let now = Timestamp::from_millis(1_800_000_000_000);
+        let address = |text: &str| crate::ClientAddress(text.parse().expect("an address")).key();
+        let attempts = Attempts::new(5, 5);
+        let offender = || attempts.account(address("192.0.2.1"), now);
+        while offender().is_ok() {}
+        for stranger in 0..1_000 {
+            let stranger = address(&format!("2001:db8:0:{stranger:x}::1"));
+            assert!(attempts.account(stranger, now).is_ok());
+            assert!(offender().is_err());
+        }
+    }
 }

@@ -2,7 +2,7 @@
 //! can step back for good.
 
 use super::argon::Memory;
-use belfry_edge::ApiError;
+use crate::ApiError;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use tokio::sync::oneshot;

@@ -1,10 +1,9 @@
 //! What a caller gives: JSON bodies that are refused with the field at fault, and their address.
 
-use crate::Accounts;
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use crate::{AddressKey, ApiError, ClientAddress, TrustedProxies, media_type, not_json, read_body};
+use axum::extract::{FromRef, FromRequest, FromRequestParts, Request};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
-use belfry_edge::{AddressKey, ApiError, ClientAddress, media_type, not_json, read_body};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
@@ -13,15 +12,15 @@ use serde_json::error::Category;
 const JSON_BYTES_MAX: usize = 64 * 1024;
 
 /// A JSON body.
-pub(crate) struct Given<T>(pub(crate) T);
+pub struct Given<T>(pub T);
 
 /// Where the caller is, as limits count it.
-pub(crate) struct Address(pub(crate) AddressKey);
+pub struct Address(pub AddressKey);
 
-impl<T: DeserializeOwned> FromRequest<Accounts> for Given<T> {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Given<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, _: &Accounts) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         if !says_json(request.headers()) {
             return Err(not_json());
         }
@@ -30,31 +29,40 @@ impl<T: DeserializeOwned> FromRequest<Accounts> for Given<T> {
     }
 }
 
-impl FromRequestParts<Accounts> for Address {
+impl<S: Send + Sync> FromRequestParts<S> for Address
+where
+    TrustedProxies: FromRef<S>,
+{
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, accounts: &Accounts) -> Result<Self, ApiError> {
-        let trusted = &accounts.0.settings.trusted_proxies;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let trusted = TrustedProxies::from_ref(state);
         Ok(Self(
-            ClientAddress::of(&parts.extensions, &parts.headers, trusted).key(),
+            ClientAddress::of(&parts.extensions, &parts.headers, &trusted).key(),
         ))
     }
 }
 
 /// Reads a field that may be null: `None` is one that is absent, `Some(None)` one that is null.
-pub(crate) fn nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+/// # Errors
+/// It is of another type.
+pub fn nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
 
-pub(crate) fn says_json(headers: &HeaderMap) -> bool {
+/// Whether a body is said to be JSON.
+pub fn says_json(headers: &HeaderMap) -> bool {
     let media = media_type(headers);
     media == "application/json" || (media.starts_with("application/") && media.ends_with("+json"))
 }
 
 /// 400 for what is no JSON, 422 with the field for what has another shape.
-pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+///
+/// # Errors
+/// Those.
+pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     // Structures would be read from arrays too, field by field.
     let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
     if first == Some(&b'[') {

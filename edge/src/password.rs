@@ -3,7 +3,7 @@
 mod argon;
 mod threads;
 
-use belfry_edge::{AddressKey, ApiError};
+use crate::{AddressKey, ApiError};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use threads::Threads;
@@ -21,7 +21,7 @@ const WAITING_MAX: usize = 256;
 const WAITING_PER_ADDRESS_MAX: usize = WAITING_MAX / 4;
 
 /// Hashes and checks passwords.
-pub(crate) struct Hashing {
+pub struct Hashing {
     /// Those who wait or hash, by address.
     places: Mutex<HashMap<AddressKey, usize>>,
     /// Turns to hash: 19 MiB and a core each.
@@ -30,13 +30,16 @@ pub(crate) struct Hashing {
 }
 
 /// A place in the queue, taken before anything else that is bounded by how much can be hashed.
-pub(crate) struct Place<'a> {
+pub struct Place<'a> {
     hashing: &'a Hashing,
     address: AddressKey,
 }
 
 /// Refuses passwords that are guessed first.
-pub(crate) fn check_strength(field: &str, password: &str, username: &str) -> Result<(), ApiError> {
+///
+/// # Errors
+/// 422, with the field.
+pub fn check_strength(field: &str, password: &str, username: &str) -> Result<(), ApiError> {
     let weak = |detail| Err(ApiError::invalid(field, detail));
     if password.chars().count() < CHARS_MIN {
         return weak("a password has at least 8 characters");
@@ -51,7 +54,8 @@ pub(crate) fn check_strength(field: &str, password: &str, username: &str) -> Res
 }
 
 impl Hashing {
-    pub(crate) fn new(at_a_time: usize) -> Self {
+    /// So many at a time.
+    pub fn new(at_a_time: usize) -> Self {
         Self {
             places: Mutex::default(),
             running: Arc::new(Semaphore::new(at_a_time)),
@@ -59,8 +63,11 @@ impl Hashing {
         }
     }
 
-    /// Takes a place; 503 where all are taken, or all that one address may have.
-    pub(crate) fn place(&self, address: AddressKey) -> Result<Place<'_>, ApiError> {
+    /// Takes a place.
+    ///
+    /// # Errors
+    /// 503 where all are taken, or all that one address may have.
+    pub fn place(&self, address: AddressKey) -> Result<Place<'_>, ApiError> {
         let mut places = self.places();
         let taken: usize = places.values().sum();
         let own = places.entry(address).or_default();
@@ -78,10 +85,9 @@ impl Hashing {
         })
     }
 
-    /// Leaves nobody a place.
-    #[cfg(any(test, fuzzing))]
-    pub(crate) fn fill(&self) {
-        let nobody = belfry_edge::ClientAddress([192, 0, 2, 255].into()).key();
+    /// Leaves nobody a place, ever: for those who try what needs no password and have no time for any.
+    pub fn fill(&self) {
+        let nobody = crate::ClientAddress([192, 0, 2, 255].into()).key();
         self.places().insert(nobody, WAITING_MAX);
     }
 
@@ -104,7 +110,10 @@ impl Drop for Place<'_> {
 
 impl Place<'_> {
     /// The hash to keep, in PHC form.
-    pub(crate) async fn hash(&self, password: String) -> Result<String, ApiError> {
+    ///
+    /// # Errors
+    /// 503.
+    pub async fn hash(&self, password: String) -> Result<String, ApiError> {
         let salt = crate::random::<16>()?;
         self.run(move |memory| argon::hash(password.as_bytes(), &salt, memory))
             .await?
@@ -112,11 +121,10 @@ impl Place<'_> {
     }
 
     /// Whether the password is the one of this hash. Takes as long where there is none.
-    pub(crate) async fn verify(
-        &self,
-        password: String,
-        hash: Option<String>,
-    ) -> Result<bool, ApiError> {
+    ///
+    /// # Errors
+    /// 503.
+    pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, ApiError> {
         let exists = hash.is_some();
         let hash = hash.unwrap_or_else(|| NOBODYS.to_owned());
         let right = self
@@ -149,7 +157,7 @@ mod tests {
     use super::*;
 
     fn address(last: u8) -> AddressKey {
-        belfry_edge::ClientAddress([192, 0, 2, last].into()).key()
+        crate::ClientAddress([192, 0, 2, last].into()).key()
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Refusals over a limit: problem details that name the limit, so that a caller need not guess.
 
+use crate::ApiError;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use belfry_edge::ApiError;
 use belfry_protocol::problem::{PROBLEM_CONTENT_TYPE, Problem};
 use belfry_protocol::time::Timestamp;
 use serde::Serialize;
@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 /// A problem with the limit that was reached (RFC 9457 §3.2, extension members).
 #[derive(Serialize, ToSchema)]
-pub(crate) struct LimitReached {
+pub struct LimitReached {
     #[serde(flatten)]
     problem: Box<Problem>,
     /// How many there may be.
@@ -30,7 +30,7 @@ pub(crate) struct LimitReached {
 
 impl LimitReached {
     /// 429: too often; to be tried again after `wait`.
-    pub(crate) fn rate(
+    pub fn rate(
         detail: &str,
         scope: &'static str,
         (limit, used): (u64, u64),
@@ -50,7 +50,7 @@ impl LimitReached {
     }
 
     /// 409: as many as there may be; to be tried again once there are fewer.
-    pub(crate) fn count(kind: &str, detail: String, scope: &'static str, limit: u64) -> Self {
+    pub fn count(kind: &str, detail: String, scope: &'static str, limit: u64) -> Self {
         Self {
             problem: problem(StatusCode::CONFLICT, kind, detail),
             limit,
@@ -83,8 +83,10 @@ impl IntoResponse for LimitReached {
 }
 
 /// What a handler that counts refuses with.
-pub(crate) enum Refused {
+pub enum Refused {
+    /// A problem like any other.
     Problem(ApiError),
+    /// One that names the limit.
     Limit(LimitReached),
 }
 

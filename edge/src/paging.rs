@@ -1,17 +1,17 @@
 //! Pages: `?limit=&cursor=` in, `{"items","next"}` out.
 
-use belfry_edge::ApiError;
+use crate::ApiError;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 /// Items of a page unless asked for fewer.
 const PAGE_DEFAULT: usize = 50;
 /// Items of a page at most: a hundred notifications are some 600 KB.
-pub(crate) const PAGE_MAX: usize = 100;
+pub const PAGE_MAX: usize = 100;
 
 /// A page as every list answers it.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Page<T> {
+pub struct Page<T> {
     items: Vec<T>,
     /// The cursor of the next page; null at the end.
     next: Option<String>,
@@ -20,12 +20,12 @@ pub(crate) struct Page<T> {
 /// Which page.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct Paging {
+pub struct Paging {
     /// From 1; 50 if not given. More than 100 counts as 100.
     #[param(value_type = Option<u32>, format = "uint32", minimum = 1)]
     limit: Option<String>,
     /// `next` of the page before.
-    pub(crate) cursor: Option<String>,
+    pub cursor: Option<String>,
 }
 
 impl Paging {
@@ -33,7 +33,7 @@ impl Paging {
     ///
     /// # Errors
     /// 400 for what is no number, 422 for none at all.
-    pub(crate) fn limit(&self) -> Result<usize, ApiError> {
+    pub fn limit(&self) -> Result<usize, ApiError> {
         let Some(limit) = &self.limit else {
             return Ok(PAGE_DEFAULT);
         };
@@ -49,13 +49,13 @@ impl Paging {
 }
 
 /// 400 for a cursor that no page gave.
-pub(crate) fn bad_cursor() -> ApiError {
+pub fn bad_cursor() -> ApiError {
     ApiError::malformed("cursor", "a cursor is the `next` of a page before")
 }
 
 impl<T> Page<T> {
     /// Of one item more than the limit, where there are so many.
-    pub(crate) fn of(mut items: Vec<T>, limit: usize, cursor: impl Fn(&T) -> String) -> Self {
+    pub fn of(mut items: Vec<T>, limit: usize, cursor: impl Fn(&T) -> String) -> Self {
         let more = items.len() > limit;
         items.truncate(limit);
         let next = items.last().filter(|_| more).map(cursor);
@@ -63,7 +63,10 @@ impl<T> Page<T> {
     }
 
     /// Of a whole list, which comes in the order of its keys.
-    pub(crate) fn cut(
+    ///
+    /// # Errors
+    /// A cursor or limit that cannot be.
+    pub fn cut(
         items: impl IntoIterator<Item = T>,
         paging: &Paging,
         key: impl Fn(&T) -> Key,
@@ -80,7 +83,7 @@ impl<T> Page<T> {
     }
 
     /// The same page of something else.
-    pub(crate) fn map<U>(self, change: impl FnMut(T) -> U) -> Page<U> {
+    pub fn map<U>(self, change: impl FnMut(T) -> U) -> Page<U> {
         Page {
             items: self.items.into_iter().map(change).collect(),
             next: self.next,
@@ -90,7 +93,12 @@ impl<T> Page<T> {
 
 /// The place of an item in a whole list: it stays when others come and go.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Key(pub(crate) u64, pub(crate) String);
+pub struct Key(
+    /// What is compared first.
+    pub u64,
+    /// What tells equal ones apart.
+    pub String,
+);
 
 impl Key {
     fn read(text: &str) -> Result<Self, ApiError> {
