@@ -1,8 +1,10 @@
 //! `belfry admin`: what an operator decides, on the directory itself. It works whether or not a server
 //! runs, and one that runs goes by it from its next request on.
 
+mod audit;
 mod proof;
 mod site;
+mod token;
 
 use crate::command::ServeOptions;
 use crate::serve;
@@ -24,6 +26,42 @@ pub(crate) enum Admin {
         after_help = "Example:\n  belfry admin site add https://news.example"
     )]
     Site(site::Command),
+    /// API tokens for programs that administer
+    #[command(
+        subcommand,
+        after_help = "Example:\n  belfry admin token create backup-watch --role viewer"
+    )]
+    Token(token::Command),
+    /// What admins did
+    #[command(subcommand, after_help = "Example:\n  belfry admin audit verify")]
+    Audit(audit::Command),
+}
+
+impl Admin {
+    fn options(&self) -> &ServeOptions {
+        match self {
+            Self::Site(command) => command.options(),
+            Self::Token(command) => command.options(),
+            Self::Audit(command) => command.options(),
+        }
+    }
+
+    /// Whether it makes sense before a server has ever run.
+    fn begins(&self) -> bool {
+        match self {
+            Self::Site(command) => command.begins(),
+            Self::Token(command) => command.begins(),
+            Self::Audit(_) => false,
+        }
+    }
+
+    async fn run(self, desk: &Desk) -> anyhow::Result<()> {
+        match self {
+            Self::Site(command) => command.run(desk).await,
+            Self::Token(command) => command.run(desk).await,
+            Self::Audit(command) => command.run(desk).await,
+        }
+    }
 }
 
 /// What every command has beside its own options.
@@ -55,7 +93,6 @@ pub(crate) fn run(
     ca: Option<PathBuf>,
     json: bool,
 ) -> anyhow::Result<()> {
-    let Admin::Site(command) = command;
     let config = command.options().clone().over(before).load()?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -80,4 +117,10 @@ pub(crate) fn run(
             desk.directory.close().await;
             done
         })
+}
+
+/// What was wrong, in words.
+fn refused(error: belfry_edge::ApiError) -> anyhow::Error {
+    let (problem, _) = error.into_problem();
+    anyhow::anyhow!(problem.problem.detail)
 }

@@ -7,6 +7,7 @@ use crate::open_files::Room;
 use crate::{open_files, pages, stop, tls};
 use anyhow::Context as _;
 use belfry_account::Accounts;
+use belfry_admin::Admin;
 use belfry_bridge::{Bells, Bridge, PushLimits, SealingKey, WebhookSettings, Webhooks};
 use belfry_broker::{Broker, DeviceDirectory, Hub, TlsSource};
 use belfry_config::{Config, LogFormat};
@@ -133,10 +134,23 @@ async fn serve(config: Config, room: Room) -> anyhow::Result<()> {
         account_settings(&config, &public, mqtt_bound, trusted.clone()),
     );
 
+    let admin = Admin::new(
+        directory.clone(),
+        Arc::clone(&mailbox),
+        broker.clone(),
+        Arc::clone(&clock),
+        accounts.sign_ins(),
+        belfry_admin::Settings {
+            public_url: public.clone(),
+            trusted_proxies: trusted.clone(),
+        },
+    );
+
     let (api, document) = OpenApiRouter::new()
         .merge(belfry_bridge::router(bridge.clone()))
         .merge(webhooks.router())
         .merge(accounts.router())
+        .merge(admin.router())
         .split_for_parts();
     let pages = pages::router(
         document,

@@ -105,6 +105,10 @@ impl TestServer {
         format!("{scheme}://{}", self.http)
     }
 
+    pub(crate) fn authority(&self) -> Option<&Path> {
+        self.setup.authority.as_deref()
+    }
+
     /// SIGKILL, and gone when this returns.
     pub(crate) fn kill_nine(&mut self) {
         self.process.kill().expect("the server was running");

@@ -1,5 +1,6 @@
 //! The promises of the program, each kept by a room of its own and checked from outside.
 
+mod admins;
 mod arrows;
 mod clauses;
 mod harness;
@@ -27,6 +28,7 @@ mod mqtt_conformance;
 mod nothing_is_told;
 mod odd_packets_have_one_answer;
 mod odd_requests_have_one_answer;
+mod only_admins_administer;
 mod receipts_tell_what_became_of_it;
 mod revoked_site_is_refused;
 mod sites_hear_of_revocations;

@@ -1,6 +1,7 @@
 //! What a test needs of sites: their web server, the operator's commands about them, and a stream of
 //! items to publish.
 
+use crate::admins::{Said, admin_command};
 use crate::harness::{Approved, PATIENCE, TestServer};
 use axum::Router;
 use axum::routing::get;
@@ -8,50 +9,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use std::path::Path;
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
-/// What `belfry admin site …` printed and how it ended.
-pub(crate) struct Said {
-    pub(crate) succeeded: bool,
-    pub(crate) lines: Vec<Value>,
-    pub(crate) error: String,
-}
-
-impl Said {
-    /// The only line.
-    pub(crate) fn one(mut self) -> Value {
-        assert!(self.succeeded, "{}", self.error);
-        assert_eq!(self.lines.len(), 1, "{:?}", self.lines);
-        self.lines.remove(0)
-    }
-}
-
 /// Runs `belfry admin site` with these arguments on this data, for its JSON.
 pub(crate) fn admin_site(data: &Path, arguments: &[&str]) -> Said {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_belfry"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("BELFRY_")) {
-        command.env_remove(name);
-    }
-    let output = command
-        .args(["admin", "site"])
-        .args(arguments)
-        .arg("--json")
-        .arg("--data-dir")
-        .arg(data)
-        .output()
-        .expect("it runs");
-    let lines = String::from_utf8(output.stdout).expect("text");
-    Said {
-        succeeded: output.status.success(),
-        lines: lines
-            .lines()
-            .map(|line| serde_json::from_str(line).expect("JSON"))
-            .collect(),
-        error: String::from_utf8(output.stderr).expect("text"),
-    }
+    admin_command(data, &[&["site"], arguments].concat())
 }
 
 /// A site's web server on this machine, whose well-known file can be changed.

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 /// Runs the command without holding up the web server that it asks.
-async fn site(data: &Path, arguments: &[&str]) -> crate::sites::Said {
+async fn site(data: &Path, arguments: &[&str]) -> crate::admins::Said {
     let data = data.to_owned();
     let arguments: Vec<String> = arguments.iter().map(|&text| text.to_owned()).collect();
     let run = tokio::task::spawn_blocking(move || {

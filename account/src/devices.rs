@@ -10,7 +10,7 @@ use belfry_broker::CloseCause;
 use belfry_broker::presence::Presence;
 use belfry_edge::given::Given;
 use belfry_edge::limit::{LimitReached, Refused};
-use belfry_edge::paging::{Key, Page, Paging};
+use belfry_edge::paging::{Key, PAGE_MAX, Page, Paging};
 use belfry_edge::{ApiError, Path, Query};
 use belfry_protocol::event::Event;
 use belfry_protocol::id::{DeviceId, UserId};
@@ -198,7 +198,7 @@ async fn list(
     let mut devices = inner.directory.devices(user).await?;
     let oldest_first = |device: &Device| Key(device.created.as_millis(), device.id.to_string());
     devices.sort_by_cached_key(oldest_first);
-    let page = Page::cut(devices, &paging, oldest_first)?;
+    let page = Page::cut(devices, &paging, PAGE_MAX, oldest_first)?;
     Ok(axum::Json(page.map(|device| inner.info(user, device))))
 }
 

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, StatusCode};
 use belfry_edge::auth::Credentials;
 use belfry_edge::given::{Address, Given};
 use belfry_edge::limit::{LimitReached, Refused};
-use belfry_edge::paging::{Key, Page, Paging};
+use belfry_edge::paging::{Key, PAGE_MAX, Page, Paging};
 use belfry_edge::{ApiError, Path, Query};
 use belfry_protocol::id::{DeviceId, SessionId, UserId};
 use belfry_protocol::problem::Problem;
@@ -169,7 +169,7 @@ async fn list(
         )
     };
     found.sort_by_cached_key(newest_first);
-    let page = Page::cut(found, &paging, newest_first)?;
+    let page = Page::cut(found, &paging, PAGE_MAX, newest_first)?;
     Ok(axum::Json(page.map(|sign_in| SignInInfo {
         id: sign_in.id,
         device_id: sign_in.device,

@@ -1,1 +1,112 @@
-//! Not built yet.
+//! The operators' side: who administers, and what they see and decide, under `/admin/v1`.
+//!
+//! Each room is one group of routes. Who may call is decided by [`seat`], which asks the directory at each
+//! request; what an act changes and the row that tells of it are one transaction of the directory's. No
+//! content, endpoint or key of a user passes through here.
+
+mod audit;
+pub mod changed;
+pub mod desk;
+mod lists;
+pub mod seat;
+mod tokens;
+
+use axum::extract::FromRef;
+use belfry_broker::Broker;
+use belfry_edge::{SignIns, TrustedProxies, no_such_method};
+use belfry_protocol::time::Timestamp;
+use belfry_store::directory::Directory;
+use belfry_store::mailbox::embedded::EmbeddedMailbox;
+use changed::Changed;
+use std::ops::Deref;
+use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+
+/// What the rooms are told at their start.
+pub struct Settings {
+    /// What users open and links begin with, without a slash at its end.
+    pub public_url: String,
+    /// Whose X-Forwarded-For is believed.
+    pub trusted_proxies: TrustedProxies,
+}
+
+/// The rooms. Cheap to clone.
+#[derive(Clone)]
+pub struct Admin(Arc<Inner>);
+
+/// What they share.
+pub struct Inner {
+    /// Who exists and who allowed what.
+    pub directory: Directory,
+    /// What is owed to whom.
+    pub mailbox: Arc<EmbeddedMailbox>,
+    /// Who is connected.
+    pub broker: Broker,
+    /// What time it is.
+    pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// What passwords are checked with.
+    pub sign_ins: Arc<SignIns>,
+    /// What was told at the start.
+    pub settings: Settings,
+    /// Where acts are told to who looks on.
+    pub changed: Changed,
+}
+
+impl Deref for Admin {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl FromRef<Admin> for TrustedProxies {
+    fn from_ref(admin: &Admin) -> Self {
+        admin.settings.trusted_proxies.clone()
+    }
+}
+
+impl Admin {
+    /// Over this directory, mailbox and broker. `sign_ins` is the users', so that nobody guesses a
+    /// password twice as often by asking here too.
+    pub fn new(
+        directory: Directory,
+        mailbox: Arc<EmbeddedMailbox>,
+        broker: Broker,
+        clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+        sign_ins: Arc<SignIns>,
+        settings: Settings,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            directory,
+            mailbox,
+            broker,
+            clock,
+            sign_ins,
+            settings,
+            changed: Changed::default(),
+        }))
+    }
+
+    /// The routes.
+    pub fn router(self) -> OpenApiRouter {
+        let (routes, document) = OpenApiRouter::new()
+            .merge(tokens::router())
+            .merge(audit::router())
+            .with_state(self)
+            .split_for_parts();
+        let routes = routes.method_not_allowed_fallback(no_such_method);
+        let mut router = OpenApiRouter::from(routes);
+        *router.get_openapi_mut() = document;
+        router
+    }
+}
+
+impl Inner {
+    fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -181,6 +181,10 @@ impl From<DirectoryError> for ApiError {
     fn from(error: DirectoryError) -> Self {
         match error {
             DirectoryError::Taken => Self::new(StatusCode::CONFLICT, "taken", "it is taken"),
+            DirectoryError::LastAdmin => {
+                let detail = "this is the last admin; give somebody else the role first";
+                Self::new(StatusCode::CONFLICT, "last-admin", detail)
+            }
             DirectoryError::Unavailable(_)
             | DirectoryError::Migration(_)
             | DirectoryError::Unreadable(_)

@@ -15,6 +15,8 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 /// What pages of any origin may call.
 const OPEN_TO_PAGES: [&str; 2] = ["/v1/", "/push/"];
+/// What admins are answered, which no other page may read.
+const ADMINISTRATION: &str = "/admin/v1/";
 /// How long a page may rely on a preflight: the longest that browsers honour.
 const PREFLIGHT_KEPT: Duration = Duration::from_secs(7_200);
 
@@ -67,6 +69,9 @@ pub fn finish(router: Router) -> Router {
 
 async fn open_to_pages(request: Request, next: Next) -> Response {
     let path = request.uri().path();
+    if path.starts_with(ADMINISTRATION) {
+        return never_stored(next.run(request).await);
+    }
     if !OPEN_TO_PAGES.iter().any(|open| path.starts_with(open)) {
         return next.run(request).await;
     }
@@ -133,7 +138,8 @@ mod tests {
             assert!(!headers.contains_key("access-control-allow-credentials"));
             let stored = headers.get("cache-control");
             let never = stored.is_some_and(|control| control == "no-store");
-            assert_eq!(never, open, "{method} {path}");
+            let private = open || path.starts_with("/admin/v1/");
+            assert_eq!(never, private, "{method} {path}");
             assert_eq!(headers["x-content-type-options"], "nosniff", "{path}");
             if status >= 400 {
                 assert_eq!(headers["content-type"], "application/problem+json");

@@ -129,6 +129,18 @@ id!(
     /// A sign-in of a user: names a bearer token without being it.
     SessionId
 );
+id!(
+    /// An API token for administration: names it without being it.
+    AdminTokenId
+);
+id!(
+    /// A one-time link: names it without being it.
+    LinkId
+);
+id!(
+    /// A passkey of somebody who administers.
+    PasskeyId
+);
 
 #[cfg(test)]
 mod tests {

@@ -14,7 +14,7 @@ use utoipa::openapi::{
 };
 
 /// The tags, in the order in which the reference shows them.
-const TAGS: [(&str, &str); 7] = [
+const TAGS: [(&str, &str); 8] = [
     ("Accounts", "Accounts and sign-ins"),
     ("Devices", "The user's browsers, phones and programs"),
     ("Permissions", "Which sites may notify the user"),
@@ -22,6 +22,7 @@ const TAGS: [(&str, &str); 7] = [
     ("Keyring", "What the user's devices share, sealed"),
     ("Publishing", "What sites call"),
     ("Operation", "What operators ask"),
+    ("Administration", "What operators decide, and who may"),
 ];
 
 /// Completes what the routes said of themselves.
@@ -51,6 +52,19 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     let site = http(
         HttpAuthScheme::Bearer,
         "An API key of `belfry admin site key`",
+    );
+    let admin = http(
+        HttpAuthScheme::Bearer,
+        "An API token of `POST /admin/v1/tokens` or `belfry admin token create`",
+    );
+    let session = ApiKeyValue::with_description(
+        "__Host-belfry-admin",
+        "The cookie of a sign-in at `/admin`. What writes needs `Origin` and `X-Belfry-Admin: 1` too",
+    );
+    components.add_security_scheme("admin", admin);
+    components.add_security_scheme(
+        "admin_session",
+        SecurityScheme::ApiKey(ApiKey::Cookie(session)),
     );
     components.add_security_scheme("token", token);
     components.add_security_scheme("site", site);

@@ -5,6 +5,7 @@ use super::*;
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use belfry_account::Accounts;
+use belfry_admin::Admin;
 use belfry_bridge::{Bridge, PushLimits, SealingKey};
 use belfry_broker::{Broker, Hub};
 use belfry_config::Config;
@@ -89,10 +90,23 @@ async fn described(folder: &Path, directory: &Directory) -> OpenApi {
         away_grace: std::time::Duration::from_secs(30),
         trusted_proxies: TrustedProxies::default(),
     };
-    let accounts = Accounts::new(directory.clone(), mailbox, broker, clock, users);
+    let (mailbox_of_admin, clock_of_admin) = (Arc::clone(&mailbox), Arc::clone(&clock));
+    let accounts = Accounts::new(directory.clone(), mailbox, broker.clone(), clock, users);
+    let admin = Admin::new(
+        directory.clone(),
+        mailbox_of_admin,
+        broker,
+        clock_of_admin,
+        accounts.sign_ins(),
+        belfry_admin::Settings {
+            public_url: String::new(),
+            trusted_proxies: TrustedProxies::default(),
+        },
+    );
     let rooms = OpenApiRouter::new()
         .merge(belfry_bridge::router(bridge))
-        .merge(accounts.router());
+        .merge(accounts.router())
+        .merge(admin.router());
     rooms.split_for_parts().1
 }
 

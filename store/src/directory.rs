@@ -5,17 +5,24 @@
 //! milliseconds. What it hands out is never a secret: passwords, tokens and endpoints are kept hashed.
 
 mod accounts;
+mod admins;
+mod audit;
 mod devices;
 mod keyrings;
 mod notes;
 mod permissions;
+mod search;
 mod sites;
+mod transaction;
 mod webhooks;
 
 pub use accounts::{Account, SignIn};
+pub use admins::{AdminToken, NoRole, Role};
+pub use audit::{Act, Actor, AuditFilter, AuditHead, AuditRow, Verified};
 pub use devices::{Device, DeviceKind, NewDevice};
 pub use keyrings::Keyring;
 pub use permissions::{Endpoint, NewPermission, Permission, PermissionState};
+pub use search::{SEARCH_WORDS_MAX, Words, fold};
 pub use sites::{Site, SiteCaller, SiteKey, VapidKey};
 pub use webhooks::{SiteOutbox, Trouble};
 
@@ -51,6 +58,9 @@ pub enum DirectoryError {
     /// What must be unique is taken.
     #[error("it is taken")]
     Taken,
+    /// It would leave nobody who may administer all.
+    #[error("this is the last admin")]
+    LastAdmin,
     /// A row does not read as what it should be.
     #[error("a row of the directory cannot be read: {0}")]
     Unreadable(&'static str),
