@@ -11,6 +11,7 @@ use belfry_edge::password::check_strength;
 use belfry_edge::{AddressKey, ApiError, Whole, check_username};
 use belfry_protocol::id::UserId;
 use belfry_protocol::problem::Problem;
+use belfry_protocol::secret::SecretHash;
 use belfry_store::directory::{Account, DirectoryError};
 use belfry_store::mailbox::Command;
 use serde::{Deserialize, Serialize};
@@ -59,7 +60,8 @@ struct NewAccount {
     /// At least 8 characters, at most 1024 bytes.
     #[schema(min_length = 8)]
     password: String,
-    /// Where registration is by invitation.
+    /// What is behind `#invite=` in a link of the admin's; needed where registration is not open, and
+    /// used up by the account.
     invite: Option<String>,
 }
 
@@ -87,14 +89,7 @@ async fn create_account(
     Given(new): Given<NewAccount>,
 ) -> Result<(StatusCode, axum::Json<AccountInfo>), Refused> {
     let inner = &accounts.0;
-    if inner.settings.registration != Registration::Open {
-        let detail = match (inner.settings.registration, &new.invite) {
-            (Registration::Closed, _) => "no accounts are made here; the admin makes them",
-            (_, Some(_)) => "this invitation is not good",
-            (_, None) => "accounts are made by invitation here; ask the admin for one",
-        };
-        return Err(ApiError::new(StatusCode::FORBIDDEN, "registration", detail).into());
-    }
+    inner.lets_in(new.invite.as_deref()).await?;
     check_username(&new.username)?;
     check_strength("password", &new.password, &new.username)?;
     let now = inner.now();
@@ -115,6 +110,10 @@ async fn create_account(
                 .at("username")
                 .into())
         }
+        Err(NotMade::InviteUsed) => {
+            inner.sign_ins.attempts.refund(address);
+            Err(bad_invite().into())
+        }
         Err(NotMade::Failed(error)) => {
             inner.sign_ins.attempts.refund(address);
             Err(error.into())
@@ -122,8 +121,16 @@ async fn create_account(
     }
 }
 
+/// 403: an invitation that was used, has ended or never was.
+fn bad_invite() -> ApiError {
+    let detail = "this invitation was used already, or is not good any more; ask for another";
+    ApiError::new(StatusCode::FORBIDDEN, "registration", detail)
+}
+
 enum NotMade {
     Taken,
+    /// By somebody else, meanwhile.
+    InviteUsed,
     Failed(ApiError),
 }
 
@@ -156,10 +163,40 @@ impl crate::Inner {
         let place = self.sign_ins.hashing.place(address)?;
         let hash = place.hash(new.password.clone()).await?;
         let user = UserId::from_bytes(random()?);
-        self.directory
-            .create_account(user, &new.username, &hash, self.now())
-            .await?;
-        Ok(user)
+        let now = self.now();
+        let Some(invite) = &new.invite else {
+            self.directory
+                .create_account(user, &new.username, &hash, now)
+                .await?;
+            return Ok(user);
+        };
+        let invite = SecretHash::of(invite.as_bytes());
+        let made = self
+            .directory
+            .create_invited_account(invite, (user, &new.username), &hash, now);
+        match made.await? {
+            true => Ok(user),
+            false => Err(NotMade::InviteUsed),
+        }
+    }
+
+    /// Refuses who is not invited, where that is needed. An invitation is used up wherever it is given.
+    async fn lets_in(&self, invite: Option<&str>) -> Result<(), ApiError> {
+        let Some(invite) = invite else {
+            let detail = match self.settings.registration {
+                Registration::Open => return Ok(()),
+                Registration::Invite => {
+                    "accounts are made by invitation here; ask the admin for one"
+                }
+                Registration::Closed => "no accounts are made here; the admin makes them",
+            };
+            return Err(ApiError::new(StatusCode::FORBIDDEN, "registration", detail));
+        };
+        let invite = SecretHash::of(invite.as_bytes());
+        match self.directory.is_invite(invite, self.now()).await? {
+            true => Ok(()),
+            false => Err(bad_invite()),
+        }
     }
 
     async fn account(&self, caller: Caller) -> Result<Account, ApiError> {

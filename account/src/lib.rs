@@ -15,6 +15,7 @@ mod keyring;
 mod notifications;
 mod permissions;
 mod reconcile;
+mod resets;
 mod sessions;
 mod shapes;
 mod subscribe;
@@ -124,6 +125,7 @@ impl Accounts {
     pub fn router(self) -> OpenApiRouter {
         let (routes, document) = OpenApiRouter::new()
             .merge(accounts::router())
+            .merge(resets::router())
             .merge(sessions::router())
             .merge(devices::router())
             .merge(permissions::router())

@@ -200,6 +200,82 @@ async fn nobody_comes_in(registration: Registration, uninvited: &str) {
     assert!(refused.text("detail").starts_with(uninvited));
 }
 
+impl Server {
+    /// What is behind an invitation that an admin made, or behind a reset of a user's password.
+    async fn link(&self, of: Option<UserId>) -> String {
+        let (directory, operator) = (&self.directory, Actor::Operator);
+        let now = Timestamp::from_millis(self.now.load(Ordering::SeqCst));
+        let ends = now.plus(Duration::from_secs(3_600));
+        let secret = Secret::from_random(random().unwrap());
+        let link = LinkId::from_bytes(random().unwrap());
+        match of {
+            None => directory
+                .create_invite(link, secret.hash(), ends, &operator, now)
+                .await
+                .unwrap(),
+            Some(user) => {
+                let link = (link, secret.hash());
+                let made = directory.create_reset(user, link, ends, &operator, now);
+                assert!(made.await.unwrap());
+            }
+        }
+        secret.expose().to_owned()
+    }
+}
+
+#[tokio::test]
+async fn an_invitation_lets_one_in_and_is_used_up_by_that_alone() {
+    for registration in [
+        Registration::Invite,
+        Registration::Closed,
+        Registration::Open,
+    ] {
+        let mut settings = settings();
+        settings.registration = registration;
+        let server = Server::with(settings).await;
+        let invite = server.link(None).await;
+        let come = async |name: &str, password: &str, invite: &str| {
+            let body = json!({"username": name, "password": password, "invite": invite});
+            server.ask("POST", "/v1/accounts", "", body).await.status
+        };
+        assert_eq!(come("ada", PASSWORD, "made-up").await, 403);
+        assert_eq!(come("ada", "password", &invite).await, 422);
+        assert_eq!(come("ada", PASSWORD, &invite).await, 201);
+        assert_eq!(come("bob", PASSWORD, &invite).await, 403);
+        server.sign_in("ada").await;
+        let other = server.link(None).await;
+        // A name that is taken uses nothing up.
+        assert_eq!(come("ada", PASSWORD, &other).await, 409);
+        server.now.fetch_add(3_600_000, Ordering::SeqCst);
+        assert_eq!(come("bob", PASSWORD, &other).await, 403, "it has ended");
+    }
+}
+
+#[tokio::test]
+async fn a_reset_sets_a_password_once_and_ends_every_sign_in() {
+    let server = Server::new().await;
+    let token = server.user("ada").await;
+    let me = server.ask("GET", "/v1/me", &token.0, Value::Null).await;
+    let user = me.text("user_id").parse().unwrap();
+    let link = server.link(Some(user)).await;
+    let next = "another battery staple";
+    let reset = async |link: &str, password: &str| {
+        let body = json!({"token": link, "password": password});
+        server.ask("POST", "/v1/resets", "", body).await
+    };
+    assert_eq!(reset("made-up", next).await.status, 410);
+    assert_eq!(reset(&link, "password").await.fault(), (422, "password"));
+    assert_eq!(reset(&link, next).await.status, 204);
+    assert_eq!(reset(&link, PASSWORD).await.status, 410);
+    let me = server.ask("GET", "/v1/me", &token.0, Value::Null).await;
+    assert_eq!(me.status, 401);
+    let signs_in = async |password: &str| {
+        let body = json!({"username": "ada", "password": password});
+        server.ask("POST", "/v1/sessions", "", body).await.status
+    };
+    assert_eq!((signs_in(PASSWORD).await, signs_in(next).await), (401, 201));
+}
+
 #[tokio::test]
 async fn a_new_password_ends_the_other_sign_ins_and_no_device() {
     let server = Server::new().await;
