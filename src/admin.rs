@@ -5,12 +5,13 @@ mod audit;
 mod proof;
 mod site;
 mod token;
+mod user;
 
 use crate::command::ServeOptions;
 use crate::serve;
 use anyhow::bail;
 use belfry_protocol::time::Timestamp;
-use belfry_store::directory::Directory;
+use belfry_store::directory::{Actor, Directory};
 use clap::Subcommand;
 use serde::Serialize;
 use std::fmt::Display;
@@ -32,6 +33,15 @@ pub(crate) enum Admin {
         after_help = "Example:\n  belfry admin token create backup-watch --role viewer"
     )]
     Token(token::Command),
+    /// Who may administer, and how somebody gets back in
+    #[command(
+        subcommand,
+        after_help = "Example:\n  belfry admin user role ada admin"
+    )]
+    User(user::Command),
+    /// Make the link to become the first admin anew, good for an hour
+    #[command(after_help = "Example:\n  belfry admin setup-link")]
+    SetupLink(ServeOptions),
     /// What admins did
     #[command(subcommand, after_help = "Example:\n  belfry admin audit verify")]
     Audit(audit::Command),
@@ -42,6 +52,8 @@ impl Admin {
         match self {
             Self::Site(command) => command.options(),
             Self::Token(command) => command.options(),
+            Self::User(command) => command.options(),
+            Self::SetupLink(options) => options,
             Self::Audit(command) => command.options(),
         }
     }
@@ -51,7 +63,7 @@ impl Admin {
         match self {
             Self::Site(command) => command.begins(),
             Self::Token(command) => command.begins(),
-            Self::Audit(_) => false,
+            Self::User(_) | Self::SetupLink(_) | Self::Audit(_) => false,
         }
     }
 
@@ -59,6 +71,8 @@ impl Admin {
         match self {
             Self::Site(command) => command.run(desk).await,
             Self::Token(command) => command.run(desk).await,
+            Self::User(command) => command.run(desk).await,
+            Self::SetupLink(_) => setup_link(desk).await,
             Self::Audit(command) => command.run(desk).await,
         }
     }
@@ -68,6 +82,8 @@ impl Admin {
 struct Desk {
     directory: Directory,
     now: Timestamp,
+    /// What links begin with, without a slash at its end.
+    public_url: String,
     /// One more authority that certificates of sites may be of.
     ca: Option<PathBuf>,
     json: bool,
@@ -110,6 +126,7 @@ pub(crate) fn run(
             let desk = Desk {
                 directory: serve::open_directory(&config).await?,
                 now: Timestamp::of(SystemTime::now()),
+                public_url: serve::public_url(&config, config.http.listen),
                 ca,
                 json,
             };
@@ -119,8 +136,27 @@ pub(crate) fn run(
         })
 }
 
+async fn setup_link(desk: &Desk) -> anyhow::Result<()> {
+    let by = Some(&Actor::Operator);
+    let made =
+        belfry_admin::desk::create_setup_link(&desk.directory, &desk.public_url, by, desk.now);
+    let link = made.await.map_err(refused)?;
+    desk.show(&SetupLink { link })
+}
+
+#[derive(Serialize)]
+struct SetupLink {
+    link: String,
+}
+
+impl Display for SetupLink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.link)
+    }
+}
+
 /// What was wrong, in words.
-fn refused(error: belfry_edge::ApiError) -> anyhow::Error {
+pub(crate) fn refused(error: belfry_edge::ApiError) -> anyhow::Error {
     let (problem, _) = error.into_problem();
     anyhow::anyhow!(problem.problem.detail)
 }

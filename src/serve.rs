@@ -32,6 +32,9 @@ use utoipa_axum::router::OpenApiRouter;
 /// crash loses of it.
 const NOTES_EVERY: Duration = Duration::from_secs(10);
 
+/// How often the head of the audit log is logged, so that a cut or a forged one shows.
+const AUDIT_HEAD_EVERY: Duration = Duration::from_secs(86_400);
+
 /// How long a webhook may take for its answer, as Standard Webhooks has it (15 to 30 s): receivers put
 /// an event aside and answer.
 const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(15);
@@ -99,11 +102,7 @@ async fn serve(config: Config, room: Room) -> anyhow::Result<()> {
     let http_listener = bind(config.http.listen, "http.listen").await?;
     let mqtt_listener = bind(config.mqtt.listen, "mqtt.listen").await?;
     let (http_bound, mqtt_bound) = (http_listener.local_addr()?, mqtt_listener.local_addr()?);
-    let public = config
-        .public_url_for(http_bound)
-        .as_str()
-        .trim_end_matches('/')
-        .to_owned();
+    let public = public_url(&config, http_bound);
     let trusted = TrustedProxies(config.trusted_proxies.clone().into());
     let clock: Clock = Arc::new(|| Timestamp::of(SystemTime::now()));
 
@@ -142,6 +141,7 @@ async fn serve(config: Config, room: Room) -> anyhow::Result<()> {
         accounts.sign_ins(),
         belfry_admin::Settings {
             public_url: public.clone(),
+            admin_url: public.clone(),
             trusted_proxies: trusted.clone(),
         },
     );
@@ -150,7 +150,7 @@ async fn serve(config: Config, room: Room) -> anyhow::Result<()> {
         .merge(belfry_bridge::router(bridge.clone()))
         .merge(webhooks.router())
         .merge(accounts.router())
-        .merge(admin.router())
+        .merge(admin.clone().router())
         .split_for_parts();
     let pages = pages::router(
         document,
@@ -187,11 +187,16 @@ async fn serve(config: Config, room: Room) -> anyhow::Result<()> {
     tasks.spawn(pages::sum_up_metrics(metrics, stopping.clone()));
     tasks.spawn(webhooks.run(stopping.clone()));
     tasks.spawn(write_down_notes(directory.clone(), stopping.clone()));
+    tasks.spawn(log_audit_head(directory.clone(), stopping.clone()));
     tasks.spawn(tls::reload_on_hangup(
         config.clone(),
         tls,
         stopping.clone(),
     )?);
+    let setup = admin.begin_setup().await.map_err(crate::admin::refused)?;
+    if let Some(link) = setup {
+        eprintln!("set up: {link}");
+    }
     let ready = serde_json::json!({
         "event": "ready", "http": http_bound.to_string(), "mqtt": mqtt_bound.to_string(),
     });
@@ -219,6 +224,12 @@ async fn serve(config: Config, room: Room) -> anyhow::Result<()> {
     directory.close().await;
     signals.abort();
     Ok(())
+}
+
+/// What users, sites and devices call it, without a slash at its end.
+pub(crate) fn public_url(config: &Config, bound: SocketAddr) -> String {
+    let url = config.public_url_for(bound);
+    url.as_str().trim_end_matches('/').to_owned()
 }
 
 async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
@@ -419,6 +430,21 @@ async fn write_down_notes(directory: Directory, stopping: CancellationToken) {
     let mut every = tokio::time::interval(NOTES_EVERY);
     while stopping.run_until_cancelled(every.tick()).await.is_some() {
         note_down(&directory).await;
+    }
+}
+
+/// Whoever can write to the directory can make the audit log anew, but not what was logged of it.
+async fn log_audit_head(directory: Directory, stopping: CancellationToken) {
+    let mut every = tokio::time::interval(AUDIT_HEAD_EVERY);
+    while stopping.run_until_cancelled(every.tick()).await.is_some() {
+        match directory.audit_head().await {
+            Ok(head) => tracing::info!(head = format!("{}:{}", head.n, head.hash), "audit log"),
+            Err(error) => tracing::warn!(%error, "the head of the audit log cannot be read"),
+        }
+        let now = Timestamp::of(SystemTime::now());
+        if let Err(error) = directory.forget_links(now).await {
+            tracing::warn!(%error, "links that have ended are not removed yet");
+        }
     }
 }
 

@@ -5,11 +5,19 @@
 //! content, endpoint or key of a user passes through here.
 
 mod audit;
+mod challenges;
 pub mod changed;
 pub mod desk;
+mod failures;
+mod links;
 mod lists;
+mod own;
 pub mod seat;
+mod session;
+mod setup;
+mod sign_in;
 mod tokens;
+mod totp;
 
 use axum::extract::FromRef;
 use belfry_broker::Broker;
@@ -17,7 +25,9 @@ use belfry_edge::{SignIns, TrustedProxies, no_such_method};
 use belfry_protocol::time::Timestamp;
 use belfry_store::directory::Directory;
 use belfry_store::mailbox::embedded::EmbeddedMailbox;
+use challenges::Challenges;
 use changed::Changed;
+use failures::Failures;
 use std::ops::Deref;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
@@ -26,6 +36,8 @@ use utoipa_axum::router::OpenApiRouter;
 pub struct Settings {
     /// What users open and links begin with, without a slash at its end.
     pub public_url: String,
+    /// What the pages of admins begin with, the same way.
+    pub admin_url: String,
     /// Whose X-Forwarded-For is believed.
     pub trusted_proxies: TrustedProxies,
 }
@@ -50,6 +62,8 @@ pub struct Inner {
     pub settings: Settings,
     /// Where acts are told to who looks on.
     pub changed: Changed,
+    challenges: Challenges,
+    failures: Failures,
 }
 
 impl Deref for Admin {
@@ -85,12 +99,18 @@ impl Admin {
             sign_ins,
             settings,
             changed: Changed::default(),
+            challenges: Challenges::default(),
+            failures: Failures::default(),
         }))
     }
 
     /// The routes.
     pub fn router(self) -> OpenApiRouter {
         let (routes, document) = OpenApiRouter::new()
+            .merge(sign_in::router())
+            .merge(setup::router())
+            .merge(own::router())
+            .merge(links::router())
             .merge(tokens::router())
             .merge(audit::router())
             .with_state(self)

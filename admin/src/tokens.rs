@@ -111,6 +111,7 @@ async fn create(
     Given(new): Given<NewAdminToken>,
 ) -> Result<(StatusCode, axum::Json<MadeAdminToken>), ApiError> {
     let now = admin.now();
+    seat.fresh(now)?;
     let new = NewToken {
         name: new.name,
         role: new.role,

@@ -20,10 +20,15 @@ use std::sync::Arc;
 use tower::ServiceExt as _;
 
 /// Who asks for nothing: everything else needs credentials.
-const OPEN: [&str; 12] = [
+const OPEN: [&str; 17] = [
     "GET /v1/auth/providers",
     "POST /v1/accounts",
     "POST /v1/sessions",
+    "POST /v1/resets",
+    "POST /admin/v1/setup",
+    "POST /admin/v1/sign-in",
+    "POST /admin/v1/sign-in/totp",
+    "POST /admin/v1/sign-out",
     "GET /push/{secret}",
     "DELETE /push/message/{message}",
     "GET /push/receipts/{receipts}",
@@ -100,6 +105,7 @@ async fn described(folder: &Path, directory: &Directory) -> OpenApi {
         accounts.sign_ins(),
         belfry_admin::Settings {
             public_url: String::new(),
+            admin_url: String::new(),
             trusted_proxies: TrustedProxies::default(),
         },
     );

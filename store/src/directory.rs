@@ -5,24 +5,30 @@
 //! milliseconds. What it hands out is never a secret: passwords, tokens and endpoints are kept hashed.
 
 mod accounts;
+mod admin_sessions;
 mod admins;
 mod audit;
 mod devices;
 mod keyrings;
+mod links;
 mod notes;
 mod permissions;
 mod search;
+mod second_factors;
 mod sites;
 mod transaction;
 mod webhooks;
 
 pub use accounts::{Account, SignIn};
+pub use admin_sessions::{AdminSession, SeatedSession};
 pub use admins::{AdminToken, NoRole, Role};
 pub use audit::{Act, Actor, AuditFilter, AuditHead, AuditRow, Verified};
 pub use devices::{Device, DeviceKind, NewDevice};
 pub use keyrings::Keyring;
+pub use links::{Founder, Link, LinkKind};
 pub use permissions::{Endpoint, NewPermission, Permission, PermissionState};
 pub use search::{SEARCH_WORDS_MAX, Words, fold};
+pub use second_factors::{Passkey, Totp};
 pub use sites::{Site, SiteCaller, SiteKey, VapidKey};
 pub use webhooks::{SiteOutbox, Trouble};
 

@@ -1,5 +1,6 @@
 //! Accounts and their sign-ins.
 
+use super::admins::Role;
 use super::{Directory, DirectoryError, execute, fetch, id, millis, time, unique};
 use belfry_protocol::id::{DeviceId, SessionId, UserId};
 use belfry_protocol::secret::SecretHash;
@@ -18,6 +19,8 @@ pub struct Account {
     /// How long active devices have notifications to themselves, in whole seconds; none where that is
     /// left to the server.
     pub away_grace: Option<Duration>,
+    /// What it may administer.
+    pub role: Role,
 }
 
 /// A sign-in behind a bearer token.
@@ -54,10 +57,10 @@ fn sign_in(row: SignInRow) -> Result<SignIn, DirectoryError> {
     })
 }
 
-type AccountRow = (Vec<u8>, String, Option<String>, Option<i64>);
+type AccountRow = (Vec<u8>, String, Option<String>, Option<i64>, i64);
 
 fn account(row: Option<AccountRow>) -> Result<Option<Account>, DirectoryError> {
-    let Some((user, display_name, password_hash, away_grace)) = row else {
+    let Some((user, display_name, password_hash, away_grace, role)) = row else {
         return Ok(None);
     };
     Ok(Some(Account {
@@ -65,6 +68,7 @@ fn account(row: Option<AccountRow>) -> Result<Option<Account>, DirectoryError> {
         display_name,
         password_hash,
         away_grace: away_grace.map(seconds),
+        role: Role::of(role),
     }))
 }
 
@@ -106,7 +110,7 @@ impl Directory {
             self,
             fetch_optional,
             AccountRow,
-            "SELECT user_id, display_name, password_hash, away_grace FROM accounts WHERE name = $1",
+            "SELECT user_id, display_name, password_hash, away_grace, role FROM accounts WHERE name = $1",
             name.to_lowercase()
         )?)
     }
@@ -120,7 +124,7 @@ impl Directory {
             self,
             fetch_optional,
             AccountRow,
-            "SELECT user_id, display_name, password_hash, away_grace FROM accounts WHERE user_id = $1",
+            "SELECT user_id, display_name, password_hash, away_grace, role FROM accounts WHERE user_id = $1",
             &user.as_bytes()[..]
         )?)
     }
@@ -162,7 +166,7 @@ impl Directory {
         Ok(())
     }
 
-    /// Replaces the password and ends every sign-in but one.
+    /// Replaces the password and ends every sign-in but one, those to administer all.
     ///
     /// # Errors
     /// The directory is unavailable.
@@ -185,6 +189,7 @@ impl Directory {
             user,
             &keep.as_bytes()[..]
         )?;
+        execute!(self, "DELETE FROM admin_sessions WHERE user_id = $1", user)?;
         Ok(())
     }
 
@@ -196,6 +201,10 @@ impl Directory {
     pub async fn erase_account(&self, user: UserId) -> Result<(), DirectoryError> {
         let bytes = &user.as_bytes()[..];
         execute!(self, "DELETE FROM sessions WHERE user_id = $1", bytes)?;
+        execute!(self, "DELETE FROM admin_sessions WHERE user_id = $1", bytes)?;
+        execute!(self, "DELETE FROM links WHERE user_id = $1", bytes)?;
+        execute!(self, "DELETE FROM totp WHERE user_id = $1", bytes)?;
+        execute!(self, "DELETE FROM passkeys WHERE user_id = $1", bytes)?;
         execute!(self, "DELETE FROM devices WHERE user_id = $1", bytes)?;
         execute!(self, "DELETE FROM permissions WHERE user_id = $1", bytes)?;
         execute!(self, "DELETE FROM keyrings WHERE user_id = $1", bytes)?;

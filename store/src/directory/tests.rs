@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod admins;
 mod postgresql;
 mod sites;
 mod webhooks;
@@ -54,6 +55,7 @@ async fn everything(directory: &Directory) {
     keyrings(directory).await;
     sites::everything(directory).await;
     webhooks::everything(directory).await;
+    admins::everything(directory).await;
     let first = directory.server_secret("seal", [1; 32]).await.unwrap();
     assert_eq!(
         directory.server_secret("seal", [2; 32]).await.unwrap(),
