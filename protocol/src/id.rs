@@ -142,6 +142,11 @@ id!(
     PasskeyId
 );
 
+id!(
+    /// A ban.
+    BanId
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,9 +8,11 @@ mod accounts;
 mod admin_sessions;
 mod admins;
 mod audit;
+mod bans;
 mod devices;
 mod keyrings;
 mod links;
+mod limits;
 mod notes;
 mod permissions;
 mod search;
@@ -23,6 +25,7 @@ pub use accounts::{Account, SignIn};
 pub use admin_sessions::{AdminSession, SeatedSession};
 pub use admins::{AdminToken, NoRole, Role};
 pub use audit::{Act, Actor, AuditFilter, AuditHead, AuditRow, Verified};
+pub use bans::{BANS_MAX, BanChanges, BanRow};
 pub use devices::{Device, DeviceKind, NewDevice};
 pub use keyrings::Keyring;
 pub use links::{Founder, Link, LinkKind};
@@ -32,8 +35,11 @@ pub use second_factors::{Passkey, Totp};
 pub use sites::{Site, SiteCaller, SiteKey, VapidKey};
 pub use webhooks::{SiteOutbox, Trouble};
 
+use belfry_acl::ban::Bans;
+use belfry_acl::limit::Limits;
 use belfry_protocol::id::{DeviceId, UserId};
 use belfry_protocol::secret::SecretHash;
+use belfry_protocol::time::Timestamp;
 use moka::future::Cache;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::sqlite::{
@@ -43,7 +49,8 @@ use std::hash::Hash;
 use std::str::FromStr as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+use tokio::sync::{Mutex, watch};
 
 /// Connections to the database. SQLite has one writer at a time anyway.
 const CONNECTIONS_MAX: u32 = 8;
@@ -91,6 +98,15 @@ pub struct Directory {
     notes: Arc<notes::Notes>,
     /// Counts what was changed under the caches.
     changes: Arc<AtomicU64>,
+    standing: Arc<Standing>,
+}
+
+/// What every request is judged by, in memory as a whole.
+struct Standing {
+    bans: watch::Sender<Arc<Bans>>,
+    limits: watch::Sender<Arc<Limits>>,
+    /// One change at a time, so that none puts back what was before another.
+    changing: Mutex<()>,
 }
 
 /// A point in time, by what was changed under the caches before it.
@@ -125,7 +141,25 @@ macro_rules! fetch {
     };
 }
 
-use {execute, fetch};
+/// Runs statements in one transaction, on whichever database it is.
+macro_rules! transact {
+    ($directory:expr, |$transaction:ident| $body:block) => {
+        match &$directory.pool {
+            $crate::directory::Pool::Sqlite(pool) => {
+                let mut $transaction = pool.begin().await?;
+                $body
+                $transaction.commit().await?;
+            }
+            $crate::directory::Pool::Postgres(pool) => {
+                let mut $transaction = pool.begin().await?;
+                $body
+                $transaction.commit().await?;
+            }
+        }
+    };
+}
+
+use {execute, fetch, transact};
 
 impl Directory {
     /// Opens the database and brings its schema up to date.
@@ -158,14 +192,25 @@ impl Directory {
         } else {
             return Err(DirectoryError::Url);
         };
-        Ok(Self {
+        let directory = Self {
             pool,
             endpoints: Cache::new(CACHED_MAX),
             known_devices: Cache::new(CACHED_MAX),
             away_graces: Cache::new(CACHED_MAX),
             notes: Arc::default(),
             changes: Arc::default(),
-        })
+            standing: Arc::new(Standing {
+                bans: watch::Sender::default(),
+                limits: watch::Sender::default(),
+                changing: Mutex::default(),
+            }),
+        };
+        // What has ended by then counts for nothing, whichever clock its judges go by.
+        directory
+            .read_bans(Timestamp::of(SystemTime::now()))
+            .await?;
+        directory.read_limits().await?;
+        Ok(directory)
     }
 
     /// To be asked before a row is read that is to be cached.

@@ -209,6 +209,8 @@ impl Directory {
         execute!(self, "DELETE FROM permissions WHERE user_id = $1", bytes)?;
         execute!(self, "DELETE FROM keyrings WHERE user_id = $1", bytes)?;
         execute!(self, "DELETE FROM keyring_wraps WHERE user_id = $1", bytes)?;
+        execute!(self, "DELETE FROM idle_warnings WHERE user_id = $1", bytes)?;
+        self.forget_own_limits(user).await?;
         execute!(self, "DELETE FROM accounts WHERE user_id = $1", bytes)?;
         self.changed();
         self.endpoints.invalidate_all();

@@ -2,7 +2,7 @@
 //! used, and when API keys were. It waits in memory, many notes to a write; whoever reads sees what waits as if it were
 //! written. A crash loses the last few seconds of it and nothing that was promised.
 
-use super::{Device, Directory, DirectoryError, Permission, Pool, SiteKey, millis};
+use super::{Device, Directory, DirectoryError, Permission, Pool, SiteKey, millis, transact};
 use belfry_protocol::id::{DeviceId, PermissionId, SiteKeyId, UserId};
 use belfry_protocol::site::Origin;
 use belfry_protocol::time::Timestamp;
@@ -14,8 +14,12 @@ const WAITING_MAX: usize = 100_000;
 /// Notes to a transaction: others wait for SQLite's one writer no longer than this many rows take.
 const NOTES_PER_WRITE: usize = 1_000;
 
+/// VAPID keys of one site that posted to its endpoints and are restricted to by none.
+const UNPROVEN_KEYS_MAX: i64 = 1_000;
+
 type Seen = HashMap<(UserId, DeviceId), Timestamp>;
 type Used = HashMap<(UserId, PermissionId), Use>;
+type Keys = HashMap<(Origin, Vec<u8>), Shown>;
 type Called = HashMap<(Origin, SiteKeyId), Timestamp>;
 
 /// How often a permission was used since that was last written down, and when last.
@@ -25,11 +29,21 @@ struct Use {
     last: Timestamp,
 }
 
+/// When a VAPID key posted to permissions of a site, since that was last written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Shown {
+    first: Timestamp,
+    last: Timestamp,
+    /// When first to one that is restricted to it.
+    proven: Option<Timestamp>,
+}
+
 #[derive(Default)]
 struct Waiting {
     seen: Seen,
     used: Used,
     called: Called,
+    keys: Keys,
 }
 
 /// The notes that wait.
@@ -97,17 +111,40 @@ impl Directory {
         }
     }
 
+    /// Notes that a VAPID key, an uncompressed P-256 point, posted to a permission of a site then, and
+    /// whether to one that is restricted to it.
+    pub fn note_vapid(&self, site: &Origin, key: &[u8], proven: bool, at: Timestamp) {
+        let keys = &mut self.notes.lock().keys;
+        let name = (site.clone(), key.to_vec());
+        if keys.len() < WAITING_MAX || keys.contains_key(&name) {
+            let fresh = Shown {
+                first: at,
+                last: at,
+                proven: None,
+            };
+            let shown = keys.entry(name).or_insert(fresh);
+            shown.last = shown.last.max(at);
+            shown.proven = shown.proven.or(proven.then_some(at));
+        }
+    }
+
     /// Writes down what was noted. What the database does not take now waits on.
     ///
     /// # Errors
     /// The directory is unavailable.
     pub async fn write_down_notes(&self) -> Result<(), DirectoryError> {
-        let (seen, used, called): (Vec<_>, Vec<_>, Vec<_>) = {
+        let (seen, used, called, keys): (Vec<_>, Vec<_>, Vec<_>, Vec<_>) = {
             let waiting = self.notes.lock();
             let seen = waiting.seen.iter().map(|(key, at)| (*key, *at));
             let used = waiting.used.iter().map(|(key, used)| (*key, *used));
             let called = waiting.called.iter().map(|(key, at)| (key.clone(), *at));
-            (seen.collect(), used.collect(), called.collect())
+            let keys = waiting.keys.iter().map(|(key, at)| (key.clone(), *at));
+            (
+                seen.collect(),
+                used.collect(),
+                called.collect(),
+                keys.collect(),
+            )
         };
         for batch in seen.chunks(NOTES_PER_WRITE) {
             self.write_seen(batch).await?;
@@ -117,6 +154,9 @@ impl Directory {
         }
         for batch in called.chunks(NOTES_PER_WRITE) {
             self.write_called(batch).await?;
+        }
+        for batch in keys.chunks(NOTES_PER_WRITE) {
+            self.write_keys(batch).await?;
         }
         Ok(())
     }
@@ -169,6 +209,39 @@ impl Directory {
         for (key, at) in batch {
             if called.get(key) == Some(at) {
                 called.remove(key);
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_keys(&self, batch: &[((Origin, Vec<u8>), Shown)]) -> Result<(), DirectoryError> {
+        let _writing = self.notes.writing.write().await;
+        transact!(self, |transaction| {
+            for ((site, key), shown) in batch {
+                // Who proves nothing leaves no more traces than can be looked at.
+                sqlx::query(
+                    "INSERT INTO vapid_seen (site, public_key, first_seen, last_seen, proven) \
+                     SELECT $1, $2, $3, $4, $5 WHERE $6 = 1 OR (SELECT count(*) FROM vapid_seen \
+                     WHERE site = $7 AND proven IS NULL) < $8 \
+                     ON CONFLICT (site, public_key) DO UPDATE SET last_seen = excluded.last_seen, \
+                     proven = COALESCE(vapid_seen.proven, excluded.proven)",
+                )
+                .bind(site.as_str())
+                .bind(&key[..])
+                .bind(millis(shown.first))
+                .bind(millis(shown.last))
+                .bind(shown.proven.map(millis))
+                .bind(i64::from(shown.proven.is_some()))
+                .bind(site.as_str())
+                .bind(UNPROVEN_KEYS_MAX)
+                .execute(&mut *transaction)
+                .await?;
+            }
+        });
+        let waiting = &mut self.notes.lock().keys;
+        for (key, written) in batch {
+            if waiting.get(key) == Some(written) {
+                waiting.remove(key);
             }
         }
         Ok(())
@@ -235,7 +308,9 @@ impl Notes {
     #[cfg(test)]
     pub(super) fn waiting(&self) -> (usize, usize, usize) {
         let waiting = self.lock();
-        let Waiting { seen, used, called } = &*waiting;
+        let Waiting {
+            seen, used, called, ..
+        } = &*waiting;
         (seen.len(), used.len(), called.len())
     }
 

@@ -1,0 +1,446 @@
+//! Bans: their rows, and the one value in memory that requests are judged by.
+//!
+//! That value is replaced by the act itself before it is answered, so that a ban holds on the next
+//! request. It is read as often as anybody asks anything and never waits for the database.
+
+use super::{Directory, DirectoryError, execute, fetch, id, millis, time, transact};
+use belfry_acl::ban::{Ban, Bans, Kind, Subject};
+use belfry_protocol::id::{BanId, UserId};
+use belfry_protocol::site::Origin;
+use belfry_protocol::time::Timestamp;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// Bans in force at a time: some tens of megabytes. Whoever has more to keep out names ranges.
+pub const BANS_MAX: usize = 100_000;
+
+/// A ban as an operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BanRow {
+    /// Its id.
+    pub id: BanId,
+    /// What is kept out.
+    pub subject: Subject,
+    /// What people call that.
+    pub label: String,
+    /// Why.
+    pub reason: String,
+    /// Who made it.
+    pub author: String,
+    /// When.
+    pub created: Timestamp,
+    /// When it ends, or ended.
+    pub ends: Option<Timestamp>,
+}
+
+impl BanRow {
+    /// Whether it is over.
+    pub fn ended(&self, now: Timestamp) -> bool {
+        self.ends.is_some_and(|ends| ends <= now)
+    }
+}
+
+/// What is to be made of the bans together.
+#[derive(Debug, Default)]
+pub struct BanChanges {
+    /// New ones.
+    pub made: Vec<BanRow>,
+    /// Those there are with another reason or end.
+    pub changed: Vec<BanRow>,
+}
+
+type Row = (
+    Vec<u8>,
+    String,
+    String,
+    String,
+    String,
+    String,
+    i64,
+    Option<i64>,
+);
+
+fn ban(row: Row) -> Result<BanRow, DirectoryError> {
+    let (ban, kind, value, label, reason, author, created, ends) = row;
+    let unreadable = || DirectoryError::Unreadable("a ban");
+    let kind = Kind::read(&kind).ok_or_else(unreadable)?;
+    Ok(BanRow {
+        id: id(&ban)?,
+        subject: Subject::read(kind, &value).map_err(|_| unreadable())?,
+        label,
+        reason,
+        author,
+        created: time(created),
+        ends: ends.map(time),
+    })
+}
+
+/// The keys that a site's ban covers: those that were proven with it before they were with any other,
+/// and those registered for it. A key that is another proven site's by registration is not covered, so
+/// that nobody gets a site blocked by handing its endpoint on under a name of their own.
+const COVERED: &str = "SELECT seen.site, seen.public_key FROM vapid_seen seen \
+     JOIN bans ON bans.kind = 'site' AND bans.value = seen.site AND (bans.ends IS NULL OR bans.ends > $1) \
+     WHERE seen.proven IS NOT NULL \
+     AND NOT EXISTS (SELECT 1 FROM vapid_seen other WHERE other.public_key = seen.public_key \
+         AND other.site <> seen.site AND other.proven < seen.proven) \
+     AND NOT EXISTS (SELECT 1 FROM site_vapid_keys theirs JOIN sites ON sites.site = theirs.site \
+         WHERE theirs.public_key = seen.public_key AND theirs.site <> seen.site AND sites.proven IS NOT NULL) \
+     UNION SELECT registered.site, registered.public_key FROM site_vapid_keys registered \
+     JOIN bans ON bans.kind = 'site' AND bans.value = registered.site AND (bans.ends IS NULL OR bans.ends > $2)";
+
+/// The same of one site, banned or not.
+const COVERED_BY_SITE: &str = "SELECT seen.public_key FROM vapid_seen seen \
+     WHERE seen.site = $1 AND seen.proven IS NOT NULL \
+     AND NOT EXISTS (SELECT 1 FROM vapid_seen other WHERE other.public_key = seen.public_key \
+         AND other.site <> seen.site AND other.proven < seen.proven) \
+     AND NOT EXISTS (SELECT 1 FROM site_vapid_keys theirs JOIN sites ON sites.site = theirs.site \
+         WHERE theirs.public_key = seen.public_key AND theirs.site <> seen.site AND sites.proven IS NOT NULL) \
+     UNION SELECT registered.public_key FROM site_vapid_keys registered WHERE registered.site = $2";
+
+/// Writes a new row.
+macro_rules! insert {
+    ($transaction:ident, $ban:expr) => {{
+        let ban: &BanRow = $ban;
+        sqlx::query(
+            "INSERT INTO bans (ban_id, kind, value, label, reason, author, created, ends) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        )
+        .bind(&ban.id.as_bytes()[..])
+        .bind(ban.subject.kind().as_str())
+        .bind(ban.subject.value())
+        .bind(&ban.label)
+        .bind(&ban.reason)
+        .bind(&ban.author)
+        .bind(millis(ban.created))
+        .bind(ban.ends.map(millis))
+        .execute(&mut *$transaction)
+        .await?;
+    }};
+}
+
+/// Writes what may change of a row.
+macro_rules! update {
+    ($transaction:ident, $ban:expr) => {{
+        let ban: &BanRow = $ban;
+        sqlx::query("UPDATE bans SET reason = $1, ends = $2 WHERE ban_id = $3")
+            .bind(&ban.reason)
+            .bind(ban.ends.map(millis))
+            .bind(&ban.id.as_bytes()[..])
+            .execute(&mut *$transaction)
+            .await?;
+    }};
+}
+
+impl Directory {
+    /// What requests are judged by now.
+    pub fn bans(&self) -> Arc<Bans> {
+        Arc::clone(&self.standing.bans.borrow())
+    }
+
+    /// The same, and when it changes.
+    pub fn watch_bans(&self) -> watch::Receiver<Arc<Bans>> {
+        self.standing.bans.subscribe()
+    }
+
+    /// Reads what is in force at this time into memory.
+    ///
+    /// # Errors
+    /// The directory is unavailable; what was in memory holds on.
+    pub(super) async fn read_bans(&self, now: Timestamp) -> Result<(), DirectoryError> {
+        let rows = self.bans_in_force(now).await?;
+        let covered = fetch!(
+            self,
+            fetch_all,
+            (String, Vec<u8>),
+            COVERED,
+            millis(now),
+            millis(now)
+        )?;
+        let mut bans: Vec<(Subject, Ban)> = rows
+            .into_iter()
+            .map(|row| {
+                let reason = row.reason.into();
+                let ends = row.ends;
+                (row.subject, Ban { reason, ends })
+            })
+            .collect();
+        let sites: Bans = bans.iter().cloned().collect();
+        for (site, key) in covered {
+            let site: Origin = site
+                .parse()
+                .map_err(|_| DirectoryError::Unreadable("a site"))?;
+            if let Some(ban) = sites.site(&site, now) {
+                bans.push((Subject::Vapid(key), ban.clone()));
+            }
+        }
+        let bans = Arc::new(bans.into_iter().collect());
+        self.standing.bans.send_replace(bans);
+        Ok(())
+    }
+
+    async fn bans_in_force(&self, now: Timestamp) -> Result<Vec<BanRow>, DirectoryError> {
+        let rows = fetch!(
+            self,
+            fetch_all,
+            Row,
+            "SELECT ban_id, kind, value, label, reason, author, created, ends FROM bans \
+             WHERE ends IS NULL OR ends > $1",
+            millis(now)
+        )?;
+        rows.into_iter().map(ban).collect()
+    }
+
+    /// Every ban, also those that are over, in no order.
+    ///
+    /// # Errors
+    /// The directory is unavailable.
+    pub async fn all_bans(&self) -> Result<Vec<BanRow>, DirectoryError> {
+        let rows = fetch!(
+            self,
+            fetch_all,
+            Row,
+            "SELECT ban_id, kind, value, label, reason, author, created, ends FROM bans"
+        )?;
+        rows.into_iter().map(ban).collect()
+    }
+
+    /// A ban.
+    ///
+    /// # Errors
+    /// The directory is unavailable.
+    pub async fn ban(&self, which: BanId) -> Result<Option<BanRow>, DirectoryError> {
+        let row = fetch!(
+            self,
+            fetch_optional,
+            Row,
+            "SELECT ban_id, kind, value, label, reason, author, created, ends FROM bans WHERE ban_id = $1",
+            &which.as_bytes()[..]
+        )?;
+        row.map(ban).transpose()
+    }
+
+    /// The ban over this that is in force: its own, not that of a range that it is in.
+    ///
+    /// # Errors
+    /// The directory is unavailable.
+    pub async fn ban_over(
+        &self,
+        subject: &Subject,
+        now: Timestamp,
+    ) -> Result<Option<BanRow>, DirectoryError> {
+        let row = fetch!(
+            self,
+            fetch_optional,
+            Row,
+            "SELECT ban_id, kind, value, label, reason, author, created, ends FROM bans \
+             WHERE kind = $1 AND value = $2 AND (ends IS NULL OR ends > $3) ORDER BY created LIMIT 1",
+            subject.kind().as_str(),
+            subject.value(),
+            millis(now)
+        )?;
+        row.map(ban).transpose()
+    }
+
+    /// The bans over any of these that are in force, for lists.
+    ///
+    /// # Errors
+    /// The directory is unavailable.
+    pub async fn bans_over(
+        &self,
+        subjects: &[Subject],
+        now: Timestamp,
+    ) -> Result<Vec<BanRow>, DirectoryError> {
+        let bans = self.bans();
+        let mut found = Vec::new();
+        for subject in subjects {
+            // Most are not banned, which memory knows.
+            let banned = match subject {
+                Subject::Site(site) => bans.site(site, now).is_some(),
+                Subject::Vapid(key) => bans.vapid(key, now).is_some(),
+                Subject::User(user) => bans.user(*user, now).is_some(),
+                Subject::Address(_) => true,
+            };
+            if banned {
+                found.extend(self.ban_over(subject, now).await?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Makes a ban; it holds when this is answered.
+    ///
+    /// # Errors
+    /// There is one over the same that is in force.
+    pub async fn create_ban(&self, new: &BanRow, now: Timestamp) -> Result<(), DirectoryError> {
+        let _changing = self.standing.changing.lock().await;
+        if self.ban_over(&new.subject, now).await?.is_some() {
+            return Err(DirectoryError::Taken);
+        }
+        self.write_down_notes().await?;
+        transact!(self, |transaction| {
+            insert!(transaction, new);
+        });
+        self.read_bans(now).await
+    }
+
+    /// Makes and changes many, all or none.
+    ///
+    /// # Errors
+    /// The directory is unavailable.
+    pub async fn change_bans(
+        &self,
+        changes: &BanChanges,
+        now: Timestamp,
+    ) -> Result<(), DirectoryError> {
+        let _changing = self.standing.changing.lock().await;
+        self.write_down_notes().await?;
+        transact!(self, |transaction| {
+            for new in &changes.made {
+                insert!(transaction, new);
+            }
+            for changed in &changes.changed {
+                update!(transaction, changed);
+            }
+        });
+        self.read_bans(now).await
+    }
+
+    /// Gives a ban another reason and end.
+    ///
+    /// # Errors
+    /// The directory is unavailable.
+    pub async fn change_ban(&self, changed: &BanRow, now: Timestamp) -> Result<(), DirectoryError> {
+        let changed = vec![changed.clone()];
+        let made = Vec::new();
+        self.change_bans(&BanChanges { made, changed }, now).await
+    }
+
+    /// Ends a ban now; whether it was in force.
+    ///
+    /// # Errors
+    /// The directory is unavailable.
+    pub async fn lift_ban(&self, which: BanId, now: Timestamp) -> Result<bool, DirectoryError> {
+        let _changing = self.standing.changing.lock().await;
+        let lifted = execute!(
+            self,
+            "UPDATE bans SET ends = $1 WHERE ban_id = $2 AND (ends IS NULL OR ends > $3)",
+            millis(now),
+            &which.as_bytes()[..],
+            millis(now)
+        )?;
+        self.read_bans(now).await?;
+        Ok(lifted > 0)
+    }
+
+    /// Forgets bans that ended before this; how many.
+    ///
+    /// # Errors
+    /// The directory is unavailable.
+    pub async fn forget_bans(&self, before: Timestamp) -> Result<u64, DirectoryError> {
+        Ok(execute!(
+            self,
+            "DELETE FROM bans WHERE ends < $1",
+            millis(before)
+        )?)
+    }
+
+    /// The VAPID keys that a ban of this site covers.
+    ///
+    /// # Errors
+    /// The directory is unavailable.
+    pub async fn covered_keys(&self, site: &Origin) -> Result<Vec<Vec<u8>>, DirectoryError> {
+        self.write_down_notes().await?;
+        let rows = fetch!(
+            self,
+            fetch_all,
+            (Vec<u8>,),
+            COVERED_BY_SITE,
+            site.as_str(),
+            site.as_str()
+        )?;
+        Ok(rows.into_iter().map(|(key,)| key).collect())
+    }
+
+    /// How many permissions in force a ban over this would refuse posts to: of an address it cannot be
+    /// known.
+    ///
+    /// # Errors
+    /// The directory is unavailable.
+    pub async fn permissions_under(&self, subject: &Subject) -> Result<u64, DirectoryError> {
+        let count = match subject {
+            Subject::Site(site) => fetch!(
+                self,
+                fetch_one,
+                (i64,),
+                "SELECT count(*) FROM permissions WHERE site = $1 AND state < 2",
+                site.as_str()
+            )?,
+            Subject::Vapid(key) => fetch!(
+                self,
+                fetch_one,
+                (i64,),
+                "SELECT count(*) FROM permissions WHERE application_server_key = $1 AND state < 2",
+                &key[..]
+            )?,
+            Subject::User(user) => fetch!(
+                self,
+                fetch_one,
+                (i64,),
+                "SELECT count(*) FROM permissions WHERE user_id = $1 AND state < 2",
+                &user.as_bytes()[..]
+            )?,
+            Subject::Address(_) => (0,),
+        };
+        Ok(u64::try_from(count.0).unwrap_or(0))
+    }
+
+    /// The users who have a permission in force for this site, or one that is restricted to this key.
+    ///
+    /// # Errors
+    /// The directory is unavailable.
+    pub async fn users_under(&self, subject: &Subject) -> Result<u64, DirectoryError> {
+        let count = match subject {
+            Subject::Site(site) => fetch!(
+                self,
+                fetch_one,
+                (i64,),
+                "SELECT count(DISTINCT user_id) FROM permissions WHERE site = $1 AND state < 2",
+                site.as_str()
+            )?,
+            Subject::Vapid(key) => fetch!(
+                self,
+                fetch_one,
+                (i64,),
+                "SELECT count(DISTINCT user_id) FROM permissions WHERE application_server_key = $1 AND state < 2",
+                &key[..]
+            )?,
+            Subject::User(_) => (1,),
+            Subject::Address(_) => (0,),
+        };
+        Ok(u64::try_from(count.0).unwrap_or(0))
+    }
+
+    /// The sites that this key posted to permissions of.
+    ///
+    /// # Errors
+    /// The directory is unavailable.
+    pub async fn sites_of_key(&self, key: &[u8]) -> Result<u64, DirectoryError> {
+        let (count,) = fetch!(
+            self,
+            fetch_one,
+            (i64,),
+            "SELECT count(*) FROM vapid_seen WHERE public_key = $1",
+            key
+        )?;
+        Ok(u64::try_from(count).unwrap_or(0))
+    }
+
+    /// What people call a user: the name; none where there is no such account.
+    ///
+    /// # Errors
+    /// The directory is unavailable.
+    pub async fn user_name(&self, user: UserId) -> Result<Option<String>, DirectoryError> {
+        let account = self.account(user).await?;
+        Ok(account.map(|account| account.display_name))
+    }
+}
