@@ -9,6 +9,7 @@ use belfry_edge::ApiError;
 use belfry_protocol::secret::SecretHash;
 use belfry_protocol::site::Origin;
 use belfry_store::directory::{Endpoint, Site, SiteCaller};
+use belfry_store::mailbox::Refusal;
 
 /// A proven site, by an API key in force.
 pub(crate) struct Caller {
@@ -33,6 +34,10 @@ impl Inner {
         let is = is.ok_or_else(|| unauthorized("this API key is unknown, or was revoked"))?;
         if is.site.proven.is_none() {
             return Err(not_proven(&is.site));
+        }
+        let bans = self.directory.bans();
+        if bans.site(&is.site.site, (self.clock)()).is_some() {
+            return Err(Refusal::Blocked.into());
         }
         self.directory
             .note_call(&is.site.site, is.key, (self.clock)());

@@ -9,50 +9,54 @@ use belfry_protocol::time::Timestamp;
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// Cells by what they count. `limit_of` gives the limit that a thing is counted against, always the
-/// same one.
+/// Cells by what they count, each with the limit that it was last counted against: limits change while
+/// the server runs.
 pub(crate) struct Cells<K> {
-    cells: HashMap<K, Cell>,
+    cells: HashMap<K, (Limit, Cell)>,
     cells_max: usize,
-    limit_of: Box<dyn Fn(&K) -> Limit + Send>,
 }
 
 impl<K: Hash + Eq + Copy> Cells<K> {
     /// A table of at most `cells_max` cells.
-    pub(crate) fn new(cells_max: usize, limit_of: Box<dyn Fn(&K) -> Limit + Send>) -> Self {
+    pub(crate) fn new(cells_max: usize) -> Self {
         Self {
             cells: HashMap::new(),
             cells_max,
-            limit_of,
         }
     }
 
-    /// The limit and the cell of this.
-    pub(crate) fn cell(&mut self, what: K, now: Timestamp) -> (Limit, &mut Cell) {
+    /// The cell of this, which is counted against this limit from now on.
+    pub(crate) fn cell(&mut self, what: K, limit: Limit, now: Timestamp) -> &mut Cell {
         if self.cells.len() >= self.cells_max && !self.cells.contains_key(&what) {
             self.make_room(now);
         }
-        let limit = (self.limit_of)(&what);
-        (limit, self.cells.entry(what).or_default())
+        let (against, cell) = self.cells.entry(what).or_insert((limit, Cell::default()));
+        *against = limit;
+        cell
+    }
+
+    /// The cell of this as it is; a whole one where there is none.
+    pub(crate) fn look(&self, what: &K) -> Cell {
+        let found = self.cells.get(what);
+        found.map_or_else(Cell::default, |(_, cell)| *cell)
     }
 
     /// Frees at least a quarter of the table, so that looking through all of it is rare.
     fn make_room(&mut self, now: Timestamp) {
-        let limit_of = &self.limit_of;
-        let share = |what: &K, cell: &Cell| cell.share(limit_of(what), now);
-        self.cells.retain(|what, cell| share(what, cell) > 0);
+        let share = |(limit, cell): &(Limit, Cell)| cell.share(*limit, now);
+        self.cells.retain(|_, cell| share(cell) > 0);
         let kept_max = self.cells_max - self.cells_max.div_ceil(4);
         let Some(too_many) = self.cells.len().checked_sub(kept_max).filter(|&n| n > 0) else {
             return;
         };
-        let mut shares: Vec<u64> = self.cells.iter().map(|(k, c)| share(k, c)).collect();
+        let mut shares: Vec<u64> = self.cells.values().map(share).collect();
         let (calmer, highest, _) = shares.select_nth_unstable(too_many - 1);
         let highest = *highest;
         // Of those with the highest share that goes, only as many as must.
         let below = calmer.iter().filter(|&&share| share < highest).count();
         let mut at_highest = too_many - below;
-        self.cells.retain(|what, cell| {
-            let share = share(what, cell);
+        self.cells.retain(|_, cell| {
+            let share = share(cell);
             if share == highest && at_highest > 0 {
                 at_highest -= 1;
                 return false;
@@ -82,13 +86,13 @@ mod tests {
 
     fn count(cells: &mut Cells<u64>, what: u64, millis: u64) -> bool {
         let now = Timestamp::from_millis(BEGIN + millis);
-        let (limit, cell) = cells.cell(what, now);
-        cell.count(limit, now).is_ok()
+        let limit = limit_of(&what);
+        cells.cell(what, limit, now).count(limit, now).is_ok()
     }
 
     #[test]
     fn only_idle_cells_go_while_that_is_enough() {
-        let mut cells = Cells::new(CELLS_MAX, Box::new(limit_of));
+        let mut cells = Cells::new(CELLS_MAX);
         // Busy for 20 s each, and few enough to stay.
         for busy in 0..30 {
             while count(&mut cells, busy * 3, 0) {}
@@ -101,7 +105,7 @@ mod tests {
                 let still = cells
                     .cells
                     .get(&0)
-                    .map(|cell| cell.share(limit_of(&0), Timestamp::from_millis(BEGIN)));
+                    .map(|(limit, cell)| cell.share(*limit, Timestamp::from_millis(BEGIN)));
                 assert_eq!(still, Some(1_000));
             }
             assert!(cells.cells.len() <= CELLS_MAX);
@@ -114,7 +118,7 @@ mod tests {
             offender in 0u64..3,
             flood in proptest::collection::vec((3u64..100_000, 1u32..4, 0u64..3), 1..2_000),
         ) {
-            let mut cells = Cells::new(CELLS_MAX, Box::new(limit_of));
+            let mut cells = Cells::new(CELLS_MAX);
             let limit = limit_of(&offender);
             let (mut taken, mut millis) = (0, 0);
             for (stranger, posts, later) in flood {

@@ -40,6 +40,11 @@ impl Headers {
         })
     }
 
+    /// Whether it may repeat another.
+    pub(crate) fn is_named(&self) -> bool {
+        self.idempotency.is_some()
+    }
+
     /// With the body that they stand before.
     pub(crate) fn with(self, body: Bytes, receipts: Option<Receipts>) -> Item {
         Item {

@@ -82,7 +82,7 @@ impl Bridge {
         clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
         settings: Settings,
     ) -> Self {
-        let rates = limits::Rates::new(settings.limits);
+        let rates = limits::Rates::new();
         let under_way = under_way::UnderWay::default();
         let urls = std::iter::once(&settings.public_url).chain(&settings.public_url_former);
         let audiences = vapid::audiences(urls);

@@ -4,6 +4,7 @@
 use crate::Inner;
 use crate::limits::{Over, Poster, Sender};
 use crate::under_way::Turn;
+use belfry_acl::limit::Name;
 use belfry_edge::ApiError;
 use belfry_protocol::body::check_structure;
 use belfry_protocol::envelope::Envelope;
@@ -17,6 +18,7 @@ use belfry_store::directory::{Endpoint, PermissionState};
 use belfry_store::mailbox::command::Idempotency;
 use belfry_store::mailbox::{Accept, Command, Mailbox as _, Outcome, Receipts, Refusal};
 use bytes::Bytes;
+use std::time::Duration;
 
 /// A notification as its site wants it sent, each part well-formed by itself.
 #[derive(Debug)]
@@ -110,23 +112,55 @@ impl Inner {
         }
     }
 
+    /// Refuses where the site, the key that alone may post, or the user is kept out: which of them is not
+    /// said, since whose mailbox it is is nobody's to know.
+    pub(crate) fn not_banned(&self, endpoint: &Endpoint, now: Timestamp) -> Result<(), ApiError> {
+        let bans = self.directory.bans();
+        let only = endpoint.application_server_key.as_ref();
+        let banned = bans.site(&endpoint.site, now).is_some()
+            || bans.user(endpoint.user, now).is_some()
+            || only.is_some_and(|key| bans.vapid(key, now).is_some());
+        if banned {
+            return Err(Refusal::Blocked.into());
+        }
+        Ok(())
+    }
+
+    /// Who posts, by the limits in force. `known` says that the poster is proven to be the endpoint's site.
+    pub(crate) fn sender(&self, endpoint: &Endpoint, poster: Poster, known: bool) -> Sender {
+        let (user, permission) = (endpoint.user, endpoint.permission);
+        let limits = self.directory.limits();
+        let limits = self
+            .settings
+            .limits
+            .in_force(&limits, &endpoint.site, user, known);
+        Sender {
+            user,
+            permission,
+            poster,
+            limits,
+        }
+    }
+
+    /// The longest TTL now.
+    pub(crate) fn ttl_max(&self) -> Duration {
+        let limits = self.directory.limits();
+        let configured = self.settings.ttl_max.as_secs();
+        Duration::from_secs(limits.for_all(Name::TtlMax, configured))
+    }
+
     /// Counts an item that repeats no other, and makes what is asked of the mailbox.
     pub(crate) async fn admit(
         &self,
         endpoint: &Endpoint,
         item: &Item,
-        poster: Poster,
+        sender: Sender,
         now: Timestamp,
     ) -> Result<Admitted<'_>, NotAdmitted> {
         let (user, permission) = (endpoint.user, endpoint.permission);
-        let sender = Sender {
-            user,
-            permission,
-            poster,
-        };
         let idempotency = item.idempotency();
         let turn = self.turn(sender, idempotency, now).await?;
-        let ttl = item.ttl.capped(self.settings.ttl_max);
+        let ttl = item.ttl.capped(self.ttl_max());
         let envelope = Envelope {
             id: NotificationId::from_bytes(random()?),
             permission,

@@ -159,7 +159,7 @@ impl From<Result<Created, ApiError>> for PublishResult {
         )),
         (status = 400, description = "Not JSON, or not of this form", body = Problem),
         (status = 401, description = "No API key that is in force", body = Problem),
-        (status = 403, description = "The site's origin is not proven yet; says what to place where", body = Problem),
+        (status = 403, description = "The site is blocked, or its origin not proven yet: then it says what to place where", body = Problem),
         (status = 408, description = "The body did not come in time", body = Problem),
         (status = 413, description = "More than 1,000 items, or 8 KiB for each", body = Problem),
         (status = 415, description = "Neither JSON nor NDJSON", body = Problem),
@@ -297,8 +297,9 @@ impl Inner {
         let secret = self.secret_of(&addressed.endpoint)?;
         let endpoint = self.endpoint(secret).await?;
         caller.may_post_to(&endpoint)?;
+        self.not_banned(&endpoint, now)?;
         addressed.item.check()?;
-        self.admit(&endpoint, &addressed.item, caller.poster(), now)
-            .await
+        let sender = self.sender(&endpoint, caller.poster(), true);
+        self.admit(&endpoint, &addressed.item, sender, now).await
     }
 }

@@ -1,7 +1,7 @@
 //! `POST /push/{secret}` (RFC 8030 §5) and `DELETE` of what came of it (§7.3).
 
 use crate::headers::Headers;
-use crate::limits::Poster;
+use crate::limits::{Poster, Sender};
 use crate::posting::{Created, Item, random};
 use crate::prefer::Preferences;
 use crate::receipts::PREFERENCE_APPLIED;
@@ -9,6 +9,7 @@ use crate::receipts::link::RELATION;
 use crate::vapid::{self, NotProven, SiteKey};
 use crate::{Bridge, Inner, unifiedpush};
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use belfry_edge::{ApiError, ClientAddress, Path, RateProblem, read_body};
@@ -125,32 +126,48 @@ impl Inner {
     async fn push(&self, secret: &str, request: Request) -> Result<Response, ApiError> {
         self.not_draining()?;
         let endpoint = self.endpoint(secret).await?;
+        let now = (self.clock)();
+        self.not_banned(&endpoint, now)?;
         let (parts, body) = request.into_parts();
         let headers = Headers::read(&parts.headers)?;
         let receipts = self.receipts_asked_for(&parts.headers)?;
+        let key = self.prove(&endpoint, &parts.headers, now)?;
+        let sender = self.post_by(key.as_ref(), &endpoint, &parts);
+        // Whoever is one too many anyway is refused before the body is read; only a repeat may pass, and
+        // which that is the body says.
+        if !headers.is_named() {
+            self.rates.look(sender, now).map_err(|over| over.error)?;
+        }
         let body = read_body(body, BODY_BYTES_MAX, "shorten what you encrypt").await?;
         let item = headers.with(body, receipts);
         item.check()?;
+        if let Some(SiteKey(key)) = &key {
+            not_reused(&item, key)?;
+        }
         let now = (self.clock)();
-        let poster = match self.prove(&endpoint, &parts.headers, now)? {
-            Some(SiteKey(key)) => {
-                not_reused(&item, &key)?;
-                Poster::Proven(*SecretHash::of(&key).as_bytes())
-            }
-            None => {
-                let trusted = &self.settings.trusted_proxies;
-                Poster::Unproven(
-                    ClientAddress::of(&parts.extensions, &parts.headers, trusted).key(),
-                )
-            }
-        };
-        let admitted = self.admit(&endpoint, &item, poster, now).await?;
+        let admitted = self.admit(&endpoint, &item, sender, now).await?;
         let mut answers = self.send(vec![admitted], now).await;
-        created(
-            &answers
-                .pop()
-                .unwrap_or_else(|| Err(ApiError::unavailable()))?,
-        )
+        let answer = answers.pop();
+        let answer = answer.unwrap_or_else(|| Err(ApiError::unavailable()))?;
+        if let Some(SiteKey(key)) = &key {
+            let restricted = endpoint.application_server_key.as_ref() == Some(key);
+            self.directory
+                .note_vapid(&endpoint.site, key, restricted, now);
+        }
+        created(&answer)
+    }
+
+    /// Who posts, and by which limits.
+    fn post_by(&self, key: Option<&SiteKey>, endpoint: &Endpoint, parts: &Parts) -> Sender {
+        let Some(SiteKey(key)) = key else {
+            let trusted = &self.settings.trusted_proxies;
+            let address = ClientAddress::of(&parts.extensions, &parts.headers, trusted);
+            return self.sender(endpoint, Poster::Unproven(address.key()), false);
+        };
+        // Only where the user gave the endpoint to this key it is known to be the site's.
+        let known = endpoint.application_server_key.as_ref() == Some(key);
+        let poster = Poster::Proven(*SecretHash::of(key).as_bytes());
+        self.sender(endpoint, poster, known)
     }
 
     /// Where the sender wants to hear what becomes of its post.
@@ -203,6 +220,7 @@ impl Inner {
             Some(only) if *only != key.0 => Err(forbidden(
                 "this permission is for another VAPID key".to_owned(),
             )),
+            _ if self.directory.bans().vapid(&key.0, now).is_some() => Err(Refusal::Blocked.into()),
             _ => Ok(Some(key)),
         }
     }

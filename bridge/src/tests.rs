@@ -17,6 +17,7 @@ use p256::ecdsa::{Signature, SigningKey};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tower::ServiceExt as _;
 
+mod bans;
 mod clauses;
 mod described;
 mod draining;
@@ -200,9 +201,19 @@ impl Site {
         number: u8,
         restricted_to: Option<Vec<u8>>,
     ) -> Permission {
+        self.approve_site(owner, number, SITE, restricted_to).await
+    }
+
+    async fn approve_site(
+        &self,
+        owner: UserId,
+        number: u8,
+        site: &str,
+        restricted_to: Option<Vec<u8>>,
+    ) -> Permission {
         let permission = Permission {
             id: PermissionId::from_bytes([number; 16]),
-            site: SITE.parse().unwrap(),
+            site: site.parse().unwrap(),
             name: None,
             state: PermissionState::Allowed,
             receipts: false,
