@@ -13,9 +13,11 @@ use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use belfry_broker::PeerAddress;
-use belfry_edge::{ClientAddress, TrustedProxies};
+use belfry_edge::{ApiError, ClientAddress, TrustedProxies};
+use belfry_protocol::time::Timestamp;
+use belfry_store::directory::Directory;
 use connections::Connections;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
@@ -28,7 +30,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -178,13 +180,33 @@ pub(crate) fn current(tls: &Tls) -> Arc<rustls::ServerConfig> {
     )
 }
 
-/// Tells the broker whose connection an upgrade is, also behind a proxy.
-pub(crate) async fn note_client_address(
-    State(trusted): State<TrustedProxies>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let address = ClientAddress::of(request.extensions(), request.headers(), &trusted);
+/// Who may come in at all.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    /// Whose X-Forwarded-For is believed.
+    pub(crate) trusted: TrustedProxies,
+    /// Who is kept out.
+    pub(crate) directory: Directory,
+}
+
+/// Refuses blocked addresses before anything else is looked at, and tells the broker whose connection an
+/// upgrade is, also behind a proxy.
+pub(crate) async fn gate(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+    let address = ClientAddress::of(request.extensions(), request.headers(), &gate.trusted);
+    let bans = gate.directory.bans();
+    let now = Timestamp::of(SystemTime::now());
+    if let Some(ban) = bans.address(address.0, now)
+        && !is_operator(address, request.uri().path())
+    {
+        metrics::counter!("belfry_refused_total", "reason" => "banned").increment(1);
+        return ApiError::banned("this address", ban).into_response();
+    }
     request.extensions_mut().insert(PeerAddress(address.0));
     next.run(request).await
+}
+
+/// Whoever administers from this machine is never kept out: a ban that is too wide must be lifted
+/// somehow.
+fn is_operator(address: ClientAddress, path: &str) -> bool {
+    address.0.is_loopback() && (path == "/admin" || path.starts_with("/admin/"))
 }

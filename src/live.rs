@@ -1,5 +1,6 @@
 //! What the broker asks of the directory, without either knowing the other.
 
+use belfry_acl::limit::Name;
 use belfry_broker::{BoxFuture, DeviceDirectory, Unavailable};
 use belfry_protocol::id::{DeviceId, PermissionId, UserId};
 use belfry_protocol::push::Urgency;
@@ -7,7 +8,8 @@ use belfry_protocol::secret::SecretHash;
 use belfry_protocol::time::Timestamp;
 use belfry_store::directory::{Directory, PermissionState};
 use bytes::Bytes;
-use std::time::Duration;
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
 
 /// The directory as the broker sees it.
 pub(crate) struct Devices {
@@ -69,9 +71,28 @@ impl DeviceDirectory for Devices {
         })
     }
 
+    fn is_banned(&self, user: UserId) -> bool {
+        let bans = self.directory.bans();
+        bans.user(user, now()).is_some()
+    }
+
+    fn is_address_banned(&self, address: IpAddr) -> bool {
+        let bans = self.directory.bans();
+        bans.address(address, now()).is_some()
+    }
+
+    fn ttl_max(&self) -> Option<Duration> {
+        let set = self.directory.limits().set(Name::TtlMax);
+        set.map(Duration::from_secs)
+    }
+
     fn note_seen(&self, user: UserId, device: DeviceId, at: Timestamp) {
         self.directory.note_seen(user, device, at);
     }
+}
+
+fn now() -> Timestamp {
+    Timestamp::of(SystemTime::now())
 }
 
 fn unavailable(error: &belfry_store::directory::DirectoryError) -> Unavailable {

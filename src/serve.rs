@@ -163,10 +163,12 @@ async fn serve(config: Config, room: Room) -> anyhow::Result<()> {
         .merge(pages)
         .merge(console)
         .merge(broker.websocket_router());
-    let app = belfry_edge::layers::finish(routes).layer(axum::middleware::from_fn_with_state(
-        trusted.clone(),
-        http::note_client_address,
-    ));
+    let gate = http::Gate {
+        trusted: trusted.clone(),
+        directory: directory.clone(),
+    };
+    let gate = axum::middleware::from_fn_with_state(gate, http::gate);
+    let app = belfry_edge::layers::finish(routes.layer(gate));
 
     let tasks = TaskTracker::new();
     let connections = room.take("http.connections", config.http.connections, room.http);

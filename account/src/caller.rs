@@ -40,9 +40,11 @@ impl FromRequestParts<Accounts> for Caller {
             .directory
             .sign_in_by_token(token, SIGN_IN_LIFETIME, accounts.0.now())
             .await?;
-        found.map(Self).ok_or_else(|| {
+        let found = found.ok_or_else(|| {
             ApiError::unauthorized("the token is not good (any more); sign in again")
-        })
+        })?;
+        accounts.0.not_banned(found.user)?;
+        Ok(Self(found))
     }
 }
 
@@ -70,6 +72,7 @@ impl FromRequestParts<Accounts> for CallingDevice {
         if !directory.verify_device(user, device, password).await? {
             return Err(refused());
         }
+        accounts.0.not_banned(user)?;
         Ok(Self { user, device })
     }
 }

@@ -101,7 +101,9 @@ async fn create(
     let public_key = public_key(&request.public_key)?;
     let _changing = inner.changing(user).await;
     inner.still(user).await?;
-    let limit = inner.settings.devices_per_user;
+    let limits = inner.directory.limits();
+    let configured = inner.settings.devices_per_user;
+    let limit = limits.for_user(user, belfry_acl::limit::Name::DevicesPerUser, configured);
     if inner.directory.devices(user).await?.len() as u64 >= limit {
         let detail = format!("a user has at most {limit} devices; remove one first");
         return Err(LimitReached::count("too-many-devices", detail, "devices/user", limit).into());

@@ -169,6 +169,14 @@ impl Inner {
         account.map(|_| ())
     }
 
+    /// Refuses a user who is kept out, and says why and until when.
+    fn not_banned(&self, user: UserId) -> Result<(), ApiError> {
+        match self.directory.bans().user(user, self.now()) {
+            Some(ban) => Err(ApiError::banned("this account", ban)),
+            None => Ok(()),
+        }
+    }
+
     async fn command(&self, command: Command) -> Result<Outcome, ApiError> {
         let mut outcomes = self.mailbox.apply(vec![command]).await;
         Ok(outcomes.pop().unwrap_or(Err(Refusal::Unavailable))?)

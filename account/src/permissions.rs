@@ -108,7 +108,13 @@ pub(crate) async fn approve(
     let site = approval.site;
     let _changing = inner.changing(user).await;
     inner.still(user).await?;
-    let limit = inner.settings.permissions_per_user;
+    let limits = inner.directory.limits();
+    let configured = inner.settings.permissions_per_user;
+    let limit = limits.for_user(
+        user,
+        belfry_acl::limit::Name::PermissionsPerUser,
+        configured,
+    );
     if inner.directory.count_permissions(user).await? >= limit {
         let detail = format!("a user has at most {limit} permissions; revoke one first");
         let scope = "permissions/user";

@@ -62,6 +62,7 @@ struct SignedIn {
     responses(
         (status = 201, description = "Signed in", body = SignedIn),
         (status = 401, description = "The name or the password is wrong", body = Problem),
+        (status = 403, description = "The account is blocked; says why and until when", body = Problem),
         (status = 429, description = "Too many failures", body = LimitReached, headers(("Retry-After" = u64))),
     )
 )]
@@ -92,6 +93,7 @@ async fn sign_in(
         return Err(ApiError::unauthorized("the name or the password is wrong").into());
     };
     inner.sign_ins.attempts.succeeded(&mut failures);
+    inner.not_banned(account.user)?;
     let token = Secret::from_random(random()?);
     // Held until it is kept, so that a device which is being removed takes it along.
     let changing = inner.changing(account.user).await;

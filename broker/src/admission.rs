@@ -42,6 +42,8 @@ pub(crate) enum Turned {
     Full,
     /// Too many others are on their way in.
     Busy,
+    /// Its address is kept out.
+    Banned,
 }
 
 /// The door. Clones are the same one.
@@ -134,6 +136,11 @@ impl Admission {
         })
     }
 
+    /// From now on an address may have so many; those that it has stay.
+    pub(crate) fn set_per_address(&self, per_address: usize) {
+        self.lock().bounds.per_address = per_address;
+    }
+
     #[cfg(test)]
     pub(crate) fn connections(&self) -> usize {
         self.lock().connections
@@ -157,6 +164,11 @@ impl Admitted {
             return turn.map_err(|_| Turned::Busy);
         }
         Ok(())
+    }
+
+    /// Where it comes from: an IPv4 address or the first of an IPv6 /64.
+    pub(crate) fn network(&self) -> IpAddr {
+        self.key
     }
 
     /// Whether it may open without waiting.

@@ -17,6 +17,7 @@ use belfry_protocol::id::{DeviceId, PermissionId, UserId};
 use belfry_protocol::push::Urgency;
 use belfry_protocol::shard::BUCKETS;
 use belfry_store::mailbox::Mailbox;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -101,6 +102,30 @@ impl Broker {
     /// Ends the connection of a device, if it has one.
     pub fn disconnect_device(&self, user: UserId, device: DeviceId, cause: CloseCause) {
         self.0.hub.close(user, Some(device), cause);
+    }
+
+    /// Ends the connections of whom and from where is kept out now; how many.
+    pub fn disconnect_banned(&self) -> usize {
+        let directory = &self.0.directory;
+        let banned =
+            |user, address| directory.is_banned(user) || directory.is_address_banned(address);
+        self.0.hub.close_where(CloseCause::Banned, banned)
+    }
+
+    /// How many connections there are of whom and from where this says; of IPv6 it is asked of the /64.
+    pub fn count_connections(&self, counts: impl Fn(UserId, IpAddr) -> bool) -> usize {
+        self.0.hub.count_where(counts)
+    }
+
+    /// From now on an address may have so many connections; those that it has stay.
+    pub fn set_connections_per_address(&self, count: usize) {
+        self.0.admission.set_per_address(count);
+    }
+
+    /// The longest that a message may be kept now.
+    pub(crate) fn ttl_max(&self) -> Duration {
+        let directory = &self.0.directory;
+        directory.ttl_max().unwrap_or(self.0.settings.ttl_max)
     }
 
     /// Ends all connections of a user.

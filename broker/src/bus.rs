@@ -232,6 +232,9 @@ mod tests {
     use super::*;
     use crate::hub::Hub;
     use belfry_protocol::id::{DeviceId, PermissionId, UserId};
+    use std::net::{IpAddr, Ipv4Addr};
+
+    const ANYWHERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     fn user(number: u8) -> UserId {
         UserId::from_bytes([number; 16])
@@ -240,7 +243,7 @@ mod tests {
     #[tokio::test]
     async fn notices_of_a_user_arrive_in_their_order() {
         let hub = Hub::start();
-        let (here, _) = hub.enter(user(1), DeviceId::from_bytes([2; 16]));
+        let (here, _) = hub.enter(user(1), DeviceId::from_bytes([2; 16]), ANYWHERE);
         let permission = |number: u16| {
             let mut bytes = [0; 16];
             bytes[..2].copy_from_slice(&number.to_be_bytes());

@@ -40,6 +40,10 @@ pub(crate) const SESSION_UNAVAILABLE: Denial = denial(
     ReasonCode::ServerUnavailable,
     "the session cannot be opened now: connect again later",
 );
+pub(crate) const BANNED: Denial = denial(
+    ReasonCode::Banned,
+    "this account or address is blocked: signing in over HTTP says why and until when",
+);
 
 // PUBACK and PUBREC.
 pub(crate) const TOPIC: Denial = denial(
@@ -145,6 +149,8 @@ impl From<CloseCause> for Denial {
                 ReasonCode::AdministrativeAction,
                 "the device was removed, or an operator ended the connection",
             ),
+            // 0x8A is for CONNACK alone (MQTT 5.0 §3.14.2.1).
+            CloseCause::Banned => denial(ReasonCode::AdministrativeAction, BANNED.says),
         }
     }
 }

@@ -5,6 +5,7 @@ use belfry_protocol::push::Urgency;
 use belfry_protocol::time::Timestamp;
 use bytes::Bytes;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -43,6 +44,22 @@ pub trait DeviceDirectory: Send + Sync + 'static {
         user: UserId,
         device: DeviceId,
     ) -> BoxFuture<'_, Result<Urgency, Unavailable>>;
+
+    /// Whether this user is kept out now. Asked from memory, for each connection there is where bans have
+    /// changed.
+    fn is_banned(&self, _user: UserId) -> bool {
+        false
+    }
+
+    /// Whether this address is; of an IPv6 address its /64 counts.
+    fn is_address_banned(&self, _address: IpAddr) -> bool {
+        false
+    }
+
+    /// The longest that a message may be kept, where it is not what the broker was told at its start.
+    fn ttl_max(&self) -> Option<Duration> {
+        None
+    }
 
     /// A device is connected, or was until now. Called as a connection begins and as it ends, which
     /// neither waits for: keep it and write it down later.

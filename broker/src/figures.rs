@@ -67,6 +67,7 @@ pub(crate) fn turned_away(why: Turned) {
         Turned::Address => "address",
         Turned::Full => "connections",
         Turned::Busy => "busy",
+        Turned::Banned => "banned",
     });
 }
 
@@ -75,6 +76,7 @@ pub(crate) fn connect_refused(reason: ReasonCode) {
     refused(match reason {
         ReasonCode::BadUserNameOrPassword | ReasonCode::NotAuthorized => "credentials",
         ReasonCode::ServerUnavailable => "unavailable",
+        ReasonCode::Banned => "banned",
         _ => "protocol",
     });
 }

@@ -18,6 +18,7 @@ use belfry_protocol::topic::Topic;
 use belfry_store::mailbox::{Commit, CommitListener, PrivatePublish, Seq};
 use bytes::Bytes;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -41,6 +42,8 @@ pub(crate) struct Registry {
 
 struct Slot {
     inbox: Arc<Inbox>,
+    /// As limits and bans count it.
+    address: IpAddr,
     /// Dropped by the connection when it has left the mailbox in order.
     gone: watch::Receiver<()>,
 }
@@ -154,7 +157,12 @@ impl Hub {
     }
 
     /// Enters a connection. An older one of the same device is told to end.
-    pub(crate) fn enter(&self, user: UserId, device: DeviceId) -> (Registration, Older) {
+    pub(crate) fn enter(
+        &self,
+        user: UserId,
+        device: DeviceId,
+        address: IpAddr,
+    ) -> (Registration, Older) {
         let inbox = Arc::new(Inbox::new(device));
         let (here, gone) = watch::channel(());
         let mut users = self.0.registry.lock(user);
@@ -170,6 +178,7 @@ impl Hub {
         }
         slots.push(Slot {
             inbox: Arc::clone(&inbox),
+            address,
             gone,
         });
         drop(users);
@@ -242,10 +251,37 @@ impl Hub {
     }
 
     pub(crate) fn close_all(&self, cause: CloseCause) {
+        self.close_where(cause, |_, _| true);
+    }
+
+    /// Ends the connections of whom and from where this says so, and gives their number.
+    pub(crate) fn close_where(
+        &self,
+        cause: CloseCause,
+        ends: impl Fn(UserId, IpAddr) -> bool,
+    ) -> usize {
+        let mut count = 0;
+        self.each(|user, slot| {
+            if ends(user, slot.address) {
+                slot.inbox.close(cause);
+                count += 1;
+            }
+        });
+        count
+    }
+
+    /// How many connections are of whom and from where this says.
+    pub(crate) fn count_where(&self, counts: impl Fn(UserId, IpAddr) -> bool) -> usize {
+        let mut count = 0;
+        self.each(|user, slot| count += usize::from(counts(user, slot.address)));
+        count
+    }
+
+    fn each(&self, mut look: impl FnMut(UserId, &Slot)) {
         for users in &self.0.registry.buckets {
             let users = users.lock().unwrap_or_else(PoisonError::into_inner);
-            for slot in users.values().flatten() {
-                slot.inbox.close(cause);
+            for (user, slots) in &*users {
+                slots.iter().for_each(|slot| look(*user, slot));
             }
         }
     }
@@ -376,15 +412,18 @@ impl Drop for Registration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::Ipv4Addr;
+
+    const ANYWHERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     #[tokio::test]
     async fn a_device_entering_twice_ends_its_older_connection() {
         let hub = Hub::start();
         let user = UserId::from_bytes([1; 16]);
         let device = DeviceId::from_bytes([2; 16]);
-        let (first, none) = hub.enter(user, device);
+        let (first, none) = hub.enter(user, device, ANYWHERE);
         none.gone().await;
-        let (_second, older) = hub.enter(user, device);
+        let (_second, older) = hub.enter(user, device, ANYWHERE);
         assert_eq!(first.inbox.take().close, Some(CloseCause::TakenOver));
         drop(first);
         older.gone().await;
@@ -396,12 +435,12 @@ mod tests {
     async fn a_device_that_connects_again_is_as_present_in_between_as_it_was() {
         let hub = Hub::start();
         let user = UserId::from_bytes([1; 16]);
-        let (other, _) = hub.enter(user, DeviceId::from_bytes([3; 16]));
+        let (other, _) = hub.enter(user, DeviceId::from_bytes([3; 16]), ANYWHERE);
         for presence in [Presence::Active, Presence::Away] {
             let device = DeviceId::from_bytes([2; 16]);
-            let (first, _) = hub.enter(user, device);
+            let (first, _) = hub.enter(user, device, ANYWHERE);
             hub.set_presence(user, &first.inbox, presence);
-            let (_second, older) = hub.enter(user, device);
+            let (_second, older) = hub.enter(user, device, ANYWHERE);
             drop(first);
             older.gone().await;
             let any_active = hub.situation(user, &other.inbox).any_active;
@@ -413,9 +452,9 @@ mod tests {
     async fn a_user_is_active_while_one_connected_device_is() {
         let hub = Hub::start();
         let user = UserId::from_bytes([1; 16]);
-        let (away, _) = hub.enter(user, DeviceId::from_bytes([2; 16]));
+        let (away, _) = hub.enter(user, DeviceId::from_bytes([2; 16]), ANYWHERE);
         hub.set_presence(user, &away.inbox, Presence::Away);
-        let (active, _) = hub.enter(user, DeviceId::from_bytes([3; 16]));
+        let (active, _) = hub.enter(user, DeviceId::from_bytes([3; 16]), ANYWHERE);
         let any_active = || hub.situation(user, &away.inbox).any_active;
         assert!(!any_active());
         hub.set_presence(user, &active.inbox, Presence::Active);

@@ -28,8 +28,10 @@ pub enum CloseCause {
     TakenOver,
     /// The server stops.
     ShuttingDown,
-    /// The device was removed, its user blocked, or an operator said so.
+    /// The device was removed, or an operator said so.
     Administrative,
+    /// Its user or its address was blocked.
+    Banned,
 }
 
 /// One connection's inbox, shared between it and the registry.

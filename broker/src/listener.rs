@@ -3,6 +3,7 @@
 use crate::admission::{Admitted, Turned};
 use crate::broker::Broker;
 use crate::connection::Connection;
+use crate::denial;
 use crate::figures::{self, TransportKind};
 use crate::transport::{Framing, Progress, Stream, Transport};
 use crate::wire::{ClientPacket, ConnAck, ConnAckProperties, ReasonCode, ServerPacket};
@@ -65,6 +66,9 @@ impl Broker {
 
     /// Counts a connection, unless there are too many already.
     pub(crate) fn admit(&self, address: IpAddr) -> Result<Admitted, Turned> {
+        if self.0.directory.is_address_banned(address) {
+            return Err(Turned::Banned);
+        }
         self.0.admission.admit(address)
     }
 
@@ -163,6 +167,7 @@ async fn tell(mut transport: Transport, why: Turned) {
             ReasonCode::ServerBusy,
             "many are connecting; connect again in a little while",
         ),
+        Turned::Banned => (denial::BANNED.reason, denial::BANNED.says),
     };
     let answer = ServerPacket::ConnAck(ConnAck {
         session_present: false,

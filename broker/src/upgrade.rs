@@ -80,6 +80,7 @@ async fn upgrade(State(broker): State<Broker>, mut request: Request) -> Response
 fn turned_away(why: Turned) -> Refused {
     figures::turned_away(why);
     Refused::busy(match why {
+        Turned::Banned => return Refused::banned(),
         Turned::Address => "this address has too many connections",
         Turned::Full => "the server has all the connections it can; connect again later",
         Turned::Busy => "many are connecting; connect again in a little while",
@@ -110,6 +111,14 @@ impl Refused {
             status: StatusCode::UPGRADE_REQUIRED,
             header: Some((header, value)),
             ..Self::bad(why)
+        }
+    }
+
+    fn banned() -> Self {
+        Self {
+            status: StatusCode::FORBIDDEN,
+            kind: "banned",
+            ..Self::bad(crate::denial::BANNED.says)
         }
     }
 

@@ -2,6 +2,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use belfry_acl::ban::Ban;
 use belfry_protocol::problem::{PROBLEM_CONTENT_TYPE, Problem};
 use belfry_protocol::time::Timestamp;
 use belfry_store::directory::DirectoryError;
@@ -99,6 +100,14 @@ impl ApiError {
     pub fn over(mut self, exceeded: Exceeded) -> Self {
         self.body.exceeded = Some(exceeded);
         self
+    }
+
+    /// 403 for whoever is kept out, with why and until when: `what` is what is blocked.
+    pub fn banned(what: &str, ban: &Ban) -> Self {
+        let until = ban.ends.map(|ends| format!(" until {ends}"));
+        let until = until.unwrap_or_default();
+        let detail = format!("{what} is blocked{until}: {}", ban.reason);
+        Self::new(StatusCode::FORBIDDEN, "banned", detail)
     }
 
     /// 503.

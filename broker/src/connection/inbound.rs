@@ -34,7 +34,7 @@ impl Connection {
             Topic::Presence(device) if device == own => self.presence(&publish).await,
             Topic::Seen(device) if device == own => self.seen(&publish).await,
             Topic::Private(topic) => {
-                let ttl_max = self.broker.0.settings.ttl_max;
+                let ttl_max = self.broker.ttl_max();
                 let expiry = wills::expiry(publish.message_expiry_secs, ttl_max);
                 let message = PrivatePublish {
                     user: client.user,

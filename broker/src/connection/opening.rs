@@ -46,11 +46,17 @@ impl Connection {
             return Err(denial::AUTHENTICATION_METHOD);
         }
         let (user, device) = self.identify(connect).await?;
-        let ttl_max = broker.0.settings.ttl_max;
+        let ttl_max = broker.ttl_max();
         let will = connect.will.as_ref();
         let will = will.map(|will| wills::will(user, device, will, ttl_max));
         let will = will.transpose()?;
-        let (registration, older) = broker.0.hub.enter(user, device);
+        let address = self.admitted.network();
+        let (registration, older) = broker.0.hub.enter(user, device, address);
+        // Once it is entered, so that a ban made meanwhile finds it here or is found here.
+        let directory = &broker.0.directory;
+        if directory.is_banned(user) || directory.is_address_banned(address) {
+            return Err(denial::BANNED);
+        }
         let gone = tokio::time::timeout(TAKEOVER_MAX, older.gone()).await;
         gone.map_err(|_| denial::SESSION_UNAVAILABLE)?;
         if broker.0.draining.is_cancelled() {
