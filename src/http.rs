@@ -46,8 +46,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// The certificate in force; replaced on SIGHUP.
 pub(crate) type Tls = Arc<RwLock<Arc<rustls::ServerConfig>>>;
 
+/// Says how many connections an address may have now.
+pub(crate) type PerAddress = Arc<dyn Fn() -> usize + Send + Sync>;
+
 /// The limits of each connection.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Limits {
     /// How long a TLS handshake, and then a request's head, may take.
     pub(crate) head_timeout: Duration,
@@ -55,8 +58,8 @@ pub(crate) struct Limits {
     pub(crate) write_timeout: Duration,
     /// Connections in all; those that became MQTT are counted by the broker.
     pub(crate) connections: usize,
-    /// Connections from one address.
-    pub(crate) connections_per_address: usize,
+    /// Connections from one address, asked for each.
+    pub(crate) connections_per_address: PerAddress,
     /// Who may have any number of them.
     pub(crate) trusted_proxies: TrustedProxies,
 }

@@ -86,6 +86,11 @@ impl DeviceDirectory for Devices {
         set.map(Duration::from_secs)
     }
 
+    fn connections_per_address(&self) -> Option<usize> {
+        let set = self.directory.limits().set(Name::ConnectionsPerAddress);
+        set.map(|count| usize::try_from(count).unwrap_or(usize::MAX))
+    }
+
     fn note_seen(&self, user: UserId, device: DeviceId, at: Timestamp) {
         self.directory.note_seen(user, device, at);
     }

@@ -7,7 +7,8 @@ use crate::open_files::Room;
 use crate::{open_files, pages, stop, tls};
 use anyhow::Context as _;
 use belfry_account::Accounts;
-use belfry_admin::Admin;
+use belfry_acl::limit::Name;
+use belfry_admin::{Admin, Configured};
 use belfry_bridge::{Bells, Bridge, PushLimits, SealingKey, WebhookSettings, Webhooks};
 use belfry_broker::{Broker, DeviceDirectory, Hub, TlsSource};
 use belfry_config::{Config, LogFormat};
@@ -112,6 +113,7 @@ async fn serve(config: Config, room: Room) -> anyhow::Result<()> {
     let bells = Bells::default();
     let listener = bells.before(hub.commit_listener());
     let mailbox = open_mailbox(&config, Arc::clone(&clock), listener)?;
+    mailbox.follow(directory.watch_limits())?;
     belfry_account::reconcile(&directory, &*mailbox).await?;
     let devices = Arc::new(Devices::new(directory.clone()));
     let broker = Broker::start(
@@ -143,8 +145,10 @@ async fn serve(config: Config, room: Room) -> anyhow::Result<()> {
             public_url: public.clone(),
             admin_url: public.clone(),
             trusted_proxies: trusted.clone(),
+            configured: Configured::of(&config),
         },
     );
+    admin.reconcile_bans().await?;
 
     let (api, document) = OpenApiRouter::new()
         .merge(belfry_bridge::router(bridge.clone()))
@@ -176,7 +180,7 @@ async fn serve(config: Config, room: Room) -> anyhow::Result<()> {
         http_listener,
         app,
         tls.clone(),
-        http_limits(&config, connections, trusted.clone()),
+        http_limits(&config, connections, &directory, trusted.clone()),
         stopping.clone(),
     ));
     let (accepting, stop_accepting) = (broker.clone(), stopping.clone());
@@ -190,6 +194,8 @@ async fn serve(config: Config, room: Room) -> anyhow::Result<()> {
     tasks.spawn(webhooks.run(stopping.clone()));
     tasks.spawn(write_down_notes(directory.clone(), stopping.clone()));
     tasks.spawn(log_audit_head(directory.clone(), stopping.clone()));
+    tasks.spawn(admin.clone().keep_bans(stopping.clone()));
+    tasks.spawn(admin.clear_away(stopping.clone()));
     tasks.spawn(tls::reload_on_hangup(
         config.clone(),
         tls,
@@ -308,13 +314,20 @@ fn open_mailbox(
 fn http_limits(
     config: &Config,
     connections: usize,
+    directory: &Directory,
     trusted_proxies: TrustedProxies,
 ) -> http::Limits {
+    let limits = directory.watch_limits();
+    let configured = config.limits.connections_per_address;
+    let per_address = move || {
+        let set = limits.borrow().set(Name::ConnectionsPerAddress);
+        set.map_or(configured, |set| usize::try_from(set).unwrap_or(usize::MAX))
+    };
     http::Limits {
         head_timeout: config.http.head_timeout,
         write_timeout: config.http.write_timeout,
         connections,
-        connections_per_address: config.limits.connections_per_address,
+        connections_per_address: Arc::new(per_address),
         trusted_proxies,
     }
 }

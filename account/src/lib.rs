@@ -103,7 +103,8 @@ impl Accounts {
             attempts: Attempts::new(
                 settings.accounts_per_hour,
                 settings.sign_in_failures_per_minute,
-            ),
+            )
+            .following(directory.watch_limits()),
         });
         Self(Arc::new(Inner {
             directory,

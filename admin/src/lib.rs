@@ -5,10 +5,12 @@
 //! content, endpoint or key of a user passes through here.
 
 mod audit;
+pub mod bans;
 mod challenges;
 pub mod changed;
 pub mod desk;
 mod failures;
+pub mod limits;
 mod links;
 mod lists;
 mod own;
@@ -28,8 +30,10 @@ use belfry_store::mailbox::embedded::EmbeddedMailbox;
 use challenges::Challenges;
 use changed::Changed;
 use failures::Failures;
+pub use limits::Configured;
 use std::ops::Deref;
 use std::sync::Arc;
+use tokio::sync::Mutex;
 use utoipa_axum::router::OpenApiRouter;
 
 /// What the rooms are told at their start.
@@ -40,6 +44,8 @@ pub struct Settings {
     pub admin_url: String,
     /// Whose X-Forwarded-For is believed.
     pub trusted_proxies: TrustedProxies,
+    /// What the configuration says of limits.
+    pub configured: Configured,
 }
 
 /// The rooms. Cheap to clone.
@@ -64,6 +70,9 @@ pub struct Inner {
     pub changed: Changed,
     challenges: Challenges,
     failures: Failures,
+    told_bans: Mutex<bans::enforce::Told>,
+    /// Counting what retention would remove reads whole tables: one at a time does.
+    counting: Mutex<()>,
 }
 
 impl Deref for Admin {
@@ -101,6 +110,8 @@ impl Admin {
             changed: Changed::default(),
             challenges: Challenges::default(),
             failures: Failures::default(),
+            told_bans: Mutex::default(),
+            counting: Mutex::default(),
         }))
     }
 
@@ -113,6 +124,8 @@ impl Admin {
             .merge(links::router())
             .merge(tokens::router())
             .merge(audit::router())
+            .merge(bans::router())
+            .merge(limits::router())
             .with_state(self)
             .split_for_parts();
         let routes = routes.method_not_allowed_fallback(no_such_method);

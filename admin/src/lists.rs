@@ -1,6 +1,7 @@
 //! What the lists here have in common beside their pages: a search, and an order.
 
 use belfry_edge::ApiError;
+use belfry_edge::paging::{Page, bad_cursor};
 use belfry_store::directory::{SEARCH_WORDS_MAX, Words};
 
 /// Items of a page at most.
@@ -36,4 +37,28 @@ pub(crate) fn sort<'a>(
     }
     let detail = format!("this list is sorted by {}", columns.join(", "));
     Err(ApiError::invalid("sort", detail))
+}
+
+/// A page of a list in whatever order, after the item of the cursor. Where that one is gone meanwhile,
+/// the page begins where it was.
+///
+/// # Errors
+/// 400: no page gave this cursor.
+pub(crate) fn cut<T>(
+    items: Vec<T>,
+    cursor: Option<&str>,
+    limit: usize,
+    id: impl Fn(&T) -> String,
+) -> Result<Page<T>, ApiError> {
+    let mut first = 0;
+    if let Some(cursor) = cursor {
+        let (at, after) = cursor.split_once('.').ok_or_else(bad_cursor)?;
+        let at: usize = at.parse().map_err(|_| bad_cursor())?;
+        let found = items.iter().position(|item| id(item) == after);
+        first = found.map_or(at, |found| found + 1);
+    }
+    let rest = items.into_iter().enumerate().skip(first);
+    let rest: Vec<(usize, T)> = rest.take(limit + 1).collect();
+    let page = Page::of(rest, limit, |(at, item)| format!("{at}.{}", id(item)));
+    Ok(page.map(|(_, item)| item))
 }

@@ -101,10 +101,24 @@ impl Admission {
         })))
     }
 
-    /// Counts one more connection, which then waits for its [turn](Admitted::turn).
-    pub(crate) fn admit(&self, address: IpAddr) -> Result<Admitted, Turned> {
+    /// Counts one more connection, which then waits for its [turn](Admitted::turn). An address has as many
+    /// as is said here, or as at the start.
+    pub(crate) fn admit(
+        &self,
+        address: IpAddr,
+        per_address: Option<usize>,
+    ) -> Result<Admitted, Turned> {
         let key = network(address);
         let mut state = self.lock();
+        let per_address = per_address.unwrap_or(state.bounds.per_address);
+        if state
+            .addresses
+            .get(&key)
+            .map_or(0, |address| address.connections)
+            >= per_address
+        {
+            return Err(Turned::Address);
+        }
         let stage = state.admit(key)?;
         state.report();
         drop(state);
@@ -134,11 +148,6 @@ impl Admission {
             admission: self.clone(),
             key,
         })
-    }
-
-    /// From now on an address may have so many; those that it has stay.
-    pub(crate) fn set_per_address(&self, per_address: usize) {
-        self.lock().bounds.per_address = per_address;
     }
 
     #[cfg(test)]
@@ -223,9 +232,6 @@ impl State {
     fn admit(&mut self, key: IpAddr) -> Result<Stage, Turned> {
         let bounds = self.bounds;
         let address = self.addresses.get(&key);
-        if address.map_or(0, |address| address.connections) >= bounds.per_address {
-            return Err(Turned::Address);
-        }
         if self.connections >= bounds.connections {
             return Err(Turned::Full);
         }

@@ -117,11 +117,6 @@ impl Broker {
         self.0.hub.count_where(counts)
     }
 
-    /// From now on an address may have so many connections; those that it has stay.
-    pub fn set_connections_per_address(&self, count: usize) {
-        self.0.admission.set_per_address(count);
-    }
-
     /// The longest that a message may be kept now.
     pub(crate) fn ttl_max(&self) -> Duration {
         let directory = &self.0.directory;

@@ -61,6 +61,11 @@ pub trait DeviceDirectory: Send + Sync + 'static {
         None
     }
 
+    /// How many connections an address may have, in the same way.
+    fn connections_per_address(&self) -> Option<usize> {
+        None
+    }
+
     /// A device is connected, or was until now. Called as a connection begins and as it ends, which
     /// neither waits for: keep it and write it down later.
     fn note_seen(&self, user: UserId, device: DeviceId, at: Timestamp);

@@ -69,7 +69,8 @@ impl Broker {
         if self.0.directory.is_address_banned(address) {
             return Err(Turned::Banned);
         }
-        self.0.admission.admit(address)
+        let per_address = self.0.directory.connections_per_address();
+        self.0.admission.admit(address, per_address)
     }
 
     /// Serves a stream when its turn comes.

@@ -162,6 +162,13 @@ section! {
     ttl_max: Duration = Duration::from_secs(30 * DAY);
     /// How long what every device has is kept.
     history: Duration = Duration::from_secs(7 * DAY);
+    /// How long a device may stay away before it is removed, after a warning a week before; 0 for ever.
+    device_idle: Duration = Duration::ZERO;
+    /// The same of an account at which nobody is: nobody signed in, no device connected, nobody who
+    /// administers.
+    account_idle: Duration = Duration::ZERO;
+    /// How long what admins did, and bans that are over, are kept; 0 for ever.
+    audit: Duration = Duration::from_secs(365 * DAY);
 }
 
 section! {

@@ -2,12 +2,14 @@
 
 use crate::AddressKey;
 use crate::limit::LimitReached;
+use belfry_acl::limit::{Limits, Name};
 use belfry_acl::rate::{Cell, Limit};
 use belfry_protocol::secret::SecretHash;
 use belfry_protocol::time::Timestamp;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// Addresses whose new accounts are counted, about 60 bytes each; few under test, so that they are
 /// reached. Beyond, the calmer half is forgotten.
@@ -27,6 +29,8 @@ const HOUR: Duration = Duration::from_secs(3_600);
 pub struct Attempts {
     accounts_per_hour: u32,
     failures_per_minute: u32,
+    /// What was set over these since the start.
+    set: Option<watch::Receiver<Arc<Limits>>>,
     new_accounts: Mutex<HashMap<AddressKey, NewAccounts>>,
     guessed: Mutex<HashMap<Guessed, Arc<tokio::sync::Mutex<Failures>>>>,
 }
@@ -56,9 +60,30 @@ impl Attempts {
         Self {
             accounts_per_hour,
             failures_per_minute,
+            set: None,
             new_accounts: Mutex::default(),
             guessed: Mutex::default(),
         }
+    }
+
+    /// The same, unless these say otherwise.
+    #[must_use]
+    pub fn following(mut self, set: watch::Receiver<Arc<Limits>>) -> Self {
+        self.set = Some(set);
+        self
+    }
+
+    fn accounts_per_hour(&self) -> u32 {
+        self.in_force(Name::AccountsPerHour, self.accounts_per_hour)
+    }
+
+    fn failures_per_minute(&self) -> u32 {
+        self.in_force(Name::SignInFailuresPerMinute, self.failures_per_minute)
+    }
+
+    fn in_force(&self, name: Name, configured: u32) -> u32 {
+        let set = self.set.as_ref().and_then(|set| set.borrow().set(name));
+        set.map_or(configured, |set| u32::try_from(set).unwrap_or(u32::MAX))
     }
 
     /// Counts a new account.
@@ -69,7 +94,7 @@ impl Attempts {
         self.count(
             address,
             now,
-            self.accounts_per_hour,
+            self.accounts_per_hour(),
             "accounts/address",
             |counted| &mut counted.made,
         )
@@ -93,7 +118,7 @@ impl Attempts {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         if let Some(counted) = addresses.get_mut(&address) {
-            counted.made.refund(hourly(self.accounts_per_hour));
+            counted.made.refund(hourly(self.accounts_per_hour()));
         }
     }
 
@@ -132,7 +157,7 @@ impl Attempts {
         let failures = {
             let mut all = self.guessed.lock().unwrap_or_else(PoisonError::into_inner);
             if all.len() >= GUESSED_MAX {
-                let allowed = self.failures_per_minute;
+                let allowed = self.failures_per_minute();
                 all.retain(|_, failures| {
                     failures
                         .try_lock()
@@ -153,7 +178,7 @@ impl Attempts {
         if failures.until <= now {
             return Ok(());
         }
-        let limit = u64::from(self.failures_per_minute);
+        let limit = u64::from(self.failures_per_minute());
         let counts = (limit, u64::from(failures.streak));
         let detail = "too many failures under this name from this address";
         let wait = failures.until.since(now);
@@ -168,7 +193,7 @@ impl Attempts {
     /// Counts a failure. From the last allowed one on each brings a wait, twice as long as the one
     /// before.
     pub fn failed(&self, failures: &mut Failures, now: Timestamp) {
-        let allowed = self.failures_per_minute.max(1);
+        let allowed = self.failures_per_minute().max(1);
         if failures.is_forgotten(allowed, now) {
             *failures = Failures::default();
         }

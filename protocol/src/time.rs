@@ -43,6 +43,13 @@ impl Timestamp {
         Self::from_millis(self.0.saturating_add(millis))
     }
 
+    /// This much earlier, at least the epoch.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        let millis = u64::try_from(duration.as_millis()).unwrap_or(MILLIS_MAX);
+        Self(self.0.saturating_sub(millis))
+    }
+
     /// As HTTP writes dates, in whole seconds (RFC 9110 §5.6.7).
     pub fn http_date(self) -> String {
         let secs = i64::try_from(self.0 / 1_000).unwrap_or_default();

@@ -4,7 +4,7 @@
 //! silent one soon does. One address cannot bring that about: it has a quarter of them at most. Those
 //! of trusted proxies are not counted by address: they are everybody's.
 
-use super::Limits;
+use super::{Limits, PerAddress};
 use belfry_edge::{AddressKey, ClientAddress, TrustedProxies};
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -19,7 +19,8 @@ const SHARE: usize = 4;
 pub(super) struct Connections {
     counts: Arc<Mutex<HashMap<AddressKey, usize>>>,
     room: Arc<Semaphore>,
-    per_address: usize,
+    max: usize,
+    per_address: PerAddress,
     trusted: TrustedProxies,
 }
 
@@ -35,7 +36,8 @@ impl Connections {
         Self {
             counts: Arc::default(),
             room: Arc::new(Semaphore::new(max)),
-            per_address: limits.connections_per_address.min((max / SHARE).max(1)),
+            max,
+            per_address: Arc::clone(&limits.connections_per_address),
             trusted: limits.trusted_proxies.clone(),
         }
     }
@@ -58,7 +60,7 @@ impl Connections {
         let key = ClientAddress(address).key();
         let mut counts = self.counts();
         let count = counts.entry(key).or_default();
-        if *count >= self.per_address {
+        if *count >= (self.per_address)().min((self.max / SHARE).max(1)) {
             return None;
         }
         *count += 1;
@@ -99,7 +101,7 @@ mod tests {
             head_timeout: Duration::ZERO,
             write_timeout: Duration::ZERO,
             connections,
-            connections_per_address,
+            connections_per_address: Arc::new(move || connections_per_address),
             trusted_proxies: TrustedProxies(["10.0.0.0/8".parse().expect("a range")].into()),
         }
     }

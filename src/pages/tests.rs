@@ -104,6 +104,7 @@ async fn described(folder: &Path, directory: &Directory) -> OpenApi {
         clock_of_admin,
         accounts.sign_ins(),
         belfry_admin::Settings {
+            configured: belfry_admin::Configured::default(),
             public_url: String::new(),
             admin_url: String::new(),
             trusted_proxies: TrustedProxies::default(),

@@ -47,6 +47,9 @@ CREATE TABLE overrides (
     PRIMARY KEY (kind, whose, name)
 );
 
+-- When somebody signed in, or used a sign-in, to the hour.
+ALTER TABLE accounts ADD COLUMN last_used BIGINT;
+
 -- Who was warned that an idle device, or the account itself, will be removed.
 CREATE TABLE idle_warnings (
     user_id BYTEA NOT NULL,

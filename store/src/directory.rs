@@ -10,9 +10,10 @@ mod admins;
 mod audit;
 mod bans;
 mod devices;
+mod idle;
 mod keyrings;
-mod links;
 mod limits;
+mod links;
 mod notes;
 mod permissions;
 mod search;
@@ -27,6 +28,7 @@ pub use admins::{AdminToken, NoRole, Role};
 pub use audit::{Act, Actor, AuditFilter, AuditHead, AuditRow, Verified};
 pub use bans::{BANS_MAX, BanChanges, BanRow};
 pub use devices::{Device, DeviceKind, NewDevice};
+pub use idle::{IDLE_PAGE, Idle};
 pub use keyrings::Keyring;
 pub use links::{Founder, Link, LinkKind};
 pub use permissions::{Endpoint, NewPermission, Permission, PermissionState};
@@ -141,25 +143,7 @@ macro_rules! fetch {
     };
 }
 
-/// Runs statements in one transaction, on whichever database it is.
-macro_rules! transact {
-    ($directory:expr, |$transaction:ident| $body:block) => {
-        match &$directory.pool {
-            $crate::directory::Pool::Sqlite(pool) => {
-                let mut $transaction = pool.begin().await?;
-                $body
-                $transaction.commit().await?;
-            }
-            $crate::directory::Pool::Postgres(pool) => {
-                let mut $transaction = pool.begin().await?;
-                $body
-                $transaction.commit().await?;
-            }
-        }
-    };
-}
-
-use {execute, fetch, transact};
+use {execute, fetch};
 
 impl Directory {
     /// Opens the database and brings its schema up to date.

@@ -16,6 +16,7 @@ pub mod session;
 mod user;
 pub mod will;
 
+use belfry_acl::limit::Name;
 use belfry_protocol::id::{NotificationId, UserId};
 use belfry_protocol::time::Timestamp;
 use belfry_protocol::topic::PrivateTopic;
@@ -165,6 +166,21 @@ pub struct MailboxLimits {
     pub retained_bytes: usize,
     /// How long a session may outlive its connection.
     pub session_expiry_max: std::time::Duration,
+}
+
+impl MailboxLimits {
+    /// The same with what can be changed at run time as this says, which is told what it is now.
+    #[must_use]
+    pub(crate) fn with(&self, value: impl Fn(Name, u64) -> u64) -> Self {
+        let count = value(Name::MailboxNotifications, self.notifications as u64);
+        let history = value(Name::History, self.history.as_secs());
+        Self {
+            notifications: usize::try_from(count).unwrap_or(usize::MAX),
+            bytes: value(Name::MailboxBytes, self.bytes),
+            history: std::time::Duration::from_secs(history),
+            ..self.clone()
+        }
+    }
 }
 
 impl Default for MailboxLimits {

@@ -4,7 +4,7 @@ use super::*;
 use belfry_acl::ban::Subject;
 use belfry_acl::limit::{Name, Whose};
 use belfry_protocol::id::BanId;
-use belfry_store::directory::BanRow;
+use belfry_store::directory::{Actor, BanRow};
 
 impl Site {
     fn time(&self) -> Timestamp {
@@ -21,7 +21,19 @@ impl Site {
             created: self.time(),
             ends,
         };
-        self.directory.create_ban(&ban, self.time()).await.unwrap();
+        let made = self
+            .directory
+            .create_ban(&ban, &Actor::Operator, self.time());
+        made.await.unwrap();
+    }
+
+    async fn set_own(&self, whose: &Whose, changes: &[(Name, Option<u64>)]) {
+        let whose = (whose, SITE);
+        let by = Actor::Operator;
+        let set = self
+            .directory
+            .set_own_limits(whose, changes, &by, self.time());
+        set.await.unwrap();
     }
 
     async fn status(&self, number: u8, proof: Option<&str>) -> u16 {
@@ -53,7 +65,7 @@ async fn a_blocked_site_is_refused_until_its_ban_ends_or_is_lifted() {
     assert_eq!(site.status(1, None).await, 403);
     let lifted = site
         .directory
-        .lift_ban(BanId::from_bytes([2; 16]), site.time());
+        .lift_ban(BanId::from_bytes([2; 16]), &Actor::Operator, site.time());
     assert!(lifted.await.unwrap());
     assert_eq!(site.status(1, None).await, 201);
 }
@@ -163,17 +175,20 @@ async fn a_lowered_limit_holds_on_the_next_post_and_says_its_numbers() {
     assert_eq!(site.status(2, Some(&proof)).await, 201);
     let own = [(Name::SitePerSecond, Some(1))];
     let whose = Whose::Site(origin(SITE));
-    site.directory.set_own_limits(&whose, &own).await.unwrap();
+    site.set_own(&whose, &own).await;
     let over = site.post(2, &[("Authorization", &proof)], body(1)).await;
     assert_eq!(over.status, 429, "{}", over.problem);
     assert_eq!(over.problem["limit"], 1);
     assert_eq!(over.problem["used"], 1);
     assert_eq!(over.problem["scope"], "site");
     let back = [(Name::SitePerSecond, None)];
-    site.directory.set_own_limits(&whose, &back).await.unwrap();
+    site.set_own(&whose, &back).await;
     assert_eq!(site.status(2, Some(&proof)).await, 201);
     let all = [(Name::PermissionBurst, Some(1))];
-    site.directory.set_limits(&all).await.unwrap();
+    let set = site
+        .directory
+        .set_limits(&all, &Actor::Operator, site.time());
+    set.await.unwrap();
     assert_eq!(site.status(1, None).await, 201);
     let over = site.post(1, &[], body(1)).await;
     assert_eq!(
@@ -191,7 +206,7 @@ async fn a_stranger_spends_nothing_of_a_site_and_has_no_more_by_its_name() {
         (Name::PermissionBurst, Some(100)),
     ];
     let whose = Whose::Site(origin(SITE));
-    site.directory.set_own_limits(&whose, &roomy).await.unwrap();
+    site.set_own(&whose, &roomy).await;
     site.approve(2, Some(public(&key(7)))).await;
     let mut taken = 0;
     while site.status(1, Some(&stranger)).await == 201 {

@@ -15,7 +15,9 @@ fn address(number: u8) -> IpAddr {
 
 /// Connections of these addresses, in this order.
 fn arrive(door: &Admission, numbers: &[u8]) -> Vec<Admitted> {
-    let admitted = numbers.iter().map(|number| door.admit(address(*number)));
+    let admitted = numbers
+        .iter()
+        .map(|number| door.admit(address(*number), None));
     admitted.collect::<Result<_, _>>().unwrap()
 }
 
@@ -49,7 +51,7 @@ fn an_ipv6_network_is_one_address() {
         per_address: 1,
         ..ROOMY
     });
-    let enter = |text: &str| door.admit(text.parse().unwrap());
+    let enter = |text: &str| door.admit(text.parse().unwrap(), None);
     let first = enter("2001:db8::1");
     assert!(first.is_ok());
     assert_eq!(enter("2001:db8::2").err(), Some(Turned::Address));
@@ -70,9 +72,9 @@ fn no_more_than_there_may_be_come_in_whoever_they_are() {
         ..ROOMY
     });
     let mut two = arrive(&door, &[1, 2]);
-    assert_eq!(door.admit(address(3)).err(), Some(Turned::Full));
+    assert_eq!(door.admit(address(3), None).err(), Some(Turned::Full));
     two.pop();
-    assert!(door.admit(address(3)).is_ok());
+    assert!(door.admit(address(3), None).is_ok());
 }
 
 #[test]
@@ -138,7 +140,7 @@ fn the_longest_line_gives_way_to_one_who_is_alone() {
     });
     let mut open = arrive(&door, &[9]);
     let mut crowd = arrive(&door, &[1, 1, 1, 1]);
-    assert_eq!(door.admit(address(1)).err(), Some(Turned::Busy));
+    assert_eq!(door.admit(address(1), None).err(), Some(Turned::Busy));
     let mut alone = arrive(&door, &[2]);
     let given_up = |admitted: &mut Admitted| match &mut admitted.stage {
         Stage::Waiting(waiting) => waiting.try_recv() == Err(oneshot::error::TryRecvError::Closed),
@@ -149,7 +151,7 @@ fn the_longest_line_gives_way_to_one_who_is_alone() {
     let two = arrive(&door, &[2]);
     // Both lines have two now, and nobody gives way to make the other longer.
     for number in [1, 2] {
-        assert_eq!(door.admit(address(number)).err(), Some(Turned::Busy));
+        assert_eq!(door.admit(address(number), None).err(), Some(Turned::Busy));
     }
     open.clear();
     crowd.remove(0);

@@ -239,7 +239,7 @@ impl Directory {
             millis(sign_in.used),
             millis(sign_in.expires)
         )?;
-        Ok(())
+        self.note_account_used(sign_in.user, sign_in.created).await
     }
 
     /// The sign-in behind a token that is good now; using it extends it by `lifetime`.
@@ -274,8 +274,19 @@ impl Directory {
                 millis(now.plus(lifetime)),
                 &token.as_bytes()[..]
             )?;
+            self.note_account_used(found.user, now).await?;
         }
         Ok(Some(found))
+    }
+
+    async fn note_account_used(&self, user: UserId, at: Timestamp) -> Result<(), DirectoryError> {
+        execute!(
+            self,
+            "UPDATE accounts SET last_used = $1 WHERE user_id = $2",
+            millis(at),
+            &user.as_bytes()[..]
+        )?;
+        Ok(())
     }
 
     /// A user's sign-ins that are good now, newest first.

@@ -3,11 +3,14 @@
 //! That value is replaced by the act itself before it is answered, so that a ban holds on the next
 //! request. It is read as often as anybody asks anything and never waits for the database.
 
-use super::{Directory, DirectoryError, execute, fetch, id, millis, time, transact};
+use super::audit::{Act, Actor, append};
+use super::transaction::{Transaction, execute_in};
+use super::{Directory, DirectoryError, execute, fetch, id, millis, time};
 use belfry_acl::ban::{Ban, Bans, Kind, Subject};
 use belfry_protocol::id::{BanId, UserId};
 use belfry_protocol::site::Origin;
 use belfry_protocol::time::Timestamp;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -97,38 +100,43 @@ const COVERED_BY_SITE: &str = "SELECT seen.public_key FROM vapid_seen seen \
          WHERE theirs.public_key = seen.public_key AND theirs.site <> seen.site AND sites.proven IS NOT NULL) \
      UNION SELECT registered.public_key FROM site_vapid_keys registered WHERE registered.site = $2";
 
-/// Writes a new row.
-macro_rules! insert {
-    ($transaction:ident, $ban:expr) => {{
-        let ban: &BanRow = $ban;
-        sqlx::query(
-            "INSERT INTO bans (ban_id, kind, value, label, reason, author, created, ends) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        )
-        .bind(&ban.id.as_bytes()[..])
-        .bind(ban.subject.kind().as_str())
-        .bind(ban.subject.value())
-        .bind(&ban.label)
-        .bind(&ban.reason)
-        .bind(&ban.author)
-        .bind(millis(ban.created))
-        .bind(ban.ends.map(millis))
-        .execute(&mut *$transaction)
-        .await?;
-    }};
+/// What the audit says of a ban.
+fn told(ban: &BanRow) -> Value {
+    json!({
+        "kind": ban.subject.kind().as_str(),
+        "value": ban.subject.value(),
+        "reason": ban.reason,
+        "ends": ban.ends,
+    })
+}
+
+async fn insert(transaction: &mut Transaction, ban: &BanRow) -> Result<(), DirectoryError> {
+    execute_in!(
+        transaction,
+        "INSERT INTO bans (ban_id, kind, value, label, reason, author, created, ends) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        &ban.id.as_bytes()[..],
+        ban.subject.kind().as_str(),
+        ban.subject.value(),
+        ban.label.as_str(),
+        ban.reason.as_str(),
+        ban.author.as_str(),
+        millis(ban.created),
+        ban.ends.map(millis)
+    )?;
+    Ok(())
 }
 
 /// Writes what may change of a row.
-macro_rules! update {
-    ($transaction:ident, $ban:expr) => {{
-        let ban: &BanRow = $ban;
-        sqlx::query("UPDATE bans SET reason = $1, ends = $2 WHERE ban_id = $3")
-            .bind(&ban.reason)
-            .bind(ban.ends.map(millis))
-            .bind(&ban.id.as_bytes()[..])
-            .execute(&mut *$transaction)
-            .await?;
-    }};
+async fn update(transaction: &mut Transaction, ban: &BanRow) -> Result<(), DirectoryError> {
+    execute_in!(
+        transaction,
+        "UPDATE bans SET reason = $1, ends = $2 WHERE ban_id = $3",
+        ban.reason.as_str(),
+        ban.ends.map(millis),
+        &ban.id.as_bytes()[..]
+    )?;
+    Ok(())
 }
 
 impl Directory {
@@ -271,15 +279,27 @@ impl Directory {
     ///
     /// # Errors
     /// There is one over the same that is in force.
-    pub async fn create_ban(&self, new: &BanRow, now: Timestamp) -> Result<(), DirectoryError> {
+    pub async fn create_ban(
+        &self,
+        new: &BanRow,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<(), DirectoryError> {
         let _changing = self.standing.changing.lock().await;
         if self.ban_over(&new.subject, now).await?.is_some() {
             return Err(DirectoryError::Taken);
         }
         self.write_down_notes().await?;
-        transact!(self, |transaction| {
-            insert!(transaction, new);
-        });
+        let mut transaction = self.begin().await?;
+        insert(&mut transaction, new).await?;
+        let act = Act {
+            act: "ban.create",
+            target: Some(new.label.clone()),
+            before: None,
+            after: Some(told(new)),
+        };
+        append(&mut transaction, by, &act, now).await?;
+        transaction.commit().await?;
         self.read_bans(now).await
     }
 
@@ -287,49 +307,88 @@ impl Directory {
     ///
     /// # Errors
     /// The directory is unavailable.
-    pub async fn change_bans(
+    pub async fn import_bans(
         &self,
         changes: &BanChanges,
+        by: &Actor,
         now: Timestamp,
     ) -> Result<(), DirectoryError> {
         let _changing = self.standing.changing.lock().await;
         self.write_down_notes().await?;
-        transact!(self, |transaction| {
-            for new in &changes.made {
-                insert!(transaction, new);
-            }
-            for changed in &changes.changed {
-                update!(transaction, changed);
-            }
-        });
+        let mut transaction = self.begin().await?;
+        for new in &changes.made {
+            insert(&mut transaction, new).await?;
+        }
+        for changed in &changes.changed {
+            update(&mut transaction, changed).await?;
+        }
+        let counts = json!({"added": changes.made.len(), "changed": changes.changed.len()});
+        let act = Act {
+            act: "ban.import",
+            target: None,
+            before: None,
+            after: Some(counts),
+        };
+        append(&mut transaction, by, &act, now).await?;
+        transaction.commit().await?;
         self.read_bans(now).await
     }
 
-    /// Gives a ban another reason and end.
+    /// Gives a ban in force another reason and end; what it was before.
     ///
     /// # Errors
     /// The directory is unavailable.
-    pub async fn change_ban(&self, changed: &BanRow, now: Timestamp) -> Result<(), DirectoryError> {
-        let changed = vec![changed.clone()];
-        let made = Vec::new();
-        self.change_bans(&BanChanges { made, changed }, now).await
+    pub async fn change_ban(
+        &self,
+        changed: &BanRow,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<(), DirectoryError> {
+        let _changing = self.standing.changing.lock().await;
+        let before = self.ban(changed.id).await?;
+        let mut transaction = self.begin().await?;
+        update(&mut transaction, changed).await?;
+        let act = Act {
+            act: "ban.change",
+            target: Some(changed.label.clone()),
+            before: before.as_ref().map(told),
+            after: Some(told(changed)),
+        };
+        append(&mut transaction, by, &act, now).await?;
+        transaction.commit().await?;
+        self.read_bans(now).await
     }
 
     /// Ends a ban now; whether it was in force.
     ///
     /// # Errors
     /// The directory is unavailable.
-    pub async fn lift_ban(&self, which: BanId, now: Timestamp) -> Result<bool, DirectoryError> {
+    pub async fn lift_ban(
+        &self,
+        which: BanId,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<bool, DirectoryError> {
         let _changing = self.standing.changing.lock().await;
-        let lifted = execute!(
-            self,
-            "UPDATE bans SET ends = $1 WHERE ban_id = $2 AND (ends IS NULL OR ends > $3)",
-            millis(now),
-            &which.as_bytes()[..],
-            millis(now)
-        )?;
+        let Some(before) = self.ban(which).await?.filter(|ban| !ban.ended(now)) else {
+            return Ok(false);
+        };
+        let lifted = BanRow {
+            ends: Some(now),
+            ..before.clone()
+        };
+        let mut transaction = self.begin().await?;
+        update(&mut transaction, &lifted).await?;
+        let act = Act {
+            act: "ban.lift",
+            target: Some(before.label.clone()),
+            before: Some(told(&before)),
+            after: None,
+        };
+        append(&mut transaction, by, &act, now).await?;
+        transaction.commit().await?;
         self.read_bans(now).await?;
-        Ok(lifted > 0)
+        Ok(true)
     }
 
     /// Forgets bans that ended before this; how many.
@@ -340,6 +399,18 @@ impl Directory {
         Ok(execute!(
             self,
             "DELETE FROM bans WHERE ends < $1",
+            millis(before)
+        )?)
+    }
+
+    /// Forgets VAPID keys that were last seen before this and were proven with no site.
+    ///
+    /// # Errors
+    /// The directory is unavailable.
+    pub async fn forget_unproven_keys(&self, before: Timestamp) -> Result<u64, DirectoryError> {
+        Ok(execute!(
+            self,
+            "DELETE FROM vapid_seen WHERE proven IS NULL AND last_seen < $1",
             millis(before)
         )?)
     }

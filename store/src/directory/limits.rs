@@ -1,9 +1,13 @@
 //! Limits that go over the configuration: for all, and of one site or user. As bans are, they are one
 //! value in memory that the act itself replaces.
 
-use super::{Directory, DirectoryError, fetch, transact};
-use belfry_acl::limit::{Limits, Name, Of, Whose};
+use super::audit::{Act, Actor, append};
+use super::transaction::execute_in;
+use super::{Directory, DirectoryError, execute, fetch};
+use belfry_acl::limit::{Limits, Name, Whose};
 use belfry_protocol::id::UserId;
+use belfry_protocol::time::Timestamp;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -70,69 +74,105 @@ impl Directory {
     ///
     /// # Errors
     /// The directory is unavailable.
-    pub async fn set_limits(&self, changes: &[(Name, Option<u64>)]) -> Result<(), DirectoryError> {
+    pub async fn set_limits(
+        &self,
+        changes: &[(Name, Option<u64>)],
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<(), DirectoryError> {
         let _changing = self.standing.changing.lock().await;
-        transact!(self, |transaction| {
-            for (name, value) in changes {
-                sqlx::query("DELETE FROM settings WHERE name = $1")
-                    .bind(name.key())
-                    .execute(&mut *transaction)
-                    .await?;
-                if let Some(value) = value {
-                    sqlx::query("INSERT INTO settings (name, value) VALUES ($1, $2)")
-                        .bind(name.key())
-                        .bind(i64::try_from(*value).unwrap_or(i64::MAX))
-                        .execute(&mut *transaction)
-                        .await?;
-                }
+        let limits = self.limits();
+        let mut transaction = self.begin().await?;
+        for (name, value) in changes {
+            let sql = "DELETE FROM settings WHERE name = $1";
+            execute_in!(&mut transaction, sql, name.key())?;
+            if let Some(value) = value {
+                let sql = "INSERT INTO settings (name, value) VALUES ($1, $2)";
+                execute_in!(&mut transaction, sql, name.key(), signed(*value))?;
             }
-        });
+        }
+        let before = changes.iter().map(|(name, _)| (*name, limits.set(*name)));
+        let act = Act {
+            act: "limits.set",
+            target: None,
+            before: Some(told(before, Name::key)),
+            after: Some(told(changes.iter().copied(), Name::key)),
+        };
+        append(&mut transaction, by, &act, now).await?;
+        transaction.commit().await?;
         self.read_limits().await
     }
 
-    /// Gives one site or user limits of its own, or takes them away; all or none.
+    /// Gives one site or user limits of its own, or takes them away; all or none. `label` is what people
+    /// call it.
     ///
     /// # Errors
     /// The directory is unavailable.
     pub async fn set_own_limits(
         &self,
-        whose: &Whose,
+        (whose, label): (&Whose, &str),
         changes: &[(Name, Option<u64>)],
+        by: &Actor,
+        now: Timestamp,
     ) -> Result<(), DirectoryError> {
         let _changing = self.standing.changing.lock().await;
+        let limits = self.limits();
         let (kind, text) = written(whose);
-        transact!(self, |transaction| {
-            for (name, value) in changes {
-                sqlx::query("DELETE FROM overrides WHERE kind = $1 AND whose = $2 AND name = $3")
-                    .bind(kind)
-                    .bind(&text)
-                    .bind(name.short())
-                    .execute(&mut *transaction)
-                    .await?;
-                if let Some(value) = value {
-                    sqlx::query(
-                        "INSERT INTO overrides (kind, whose, name, value) VALUES ($1, $2, $3, $4)",
-                    )
-                    .bind(kind)
-                    .bind(&text)
-                    .bind(name.short())
-                    .bind(i64::try_from(*value).unwrap_or(i64::MAX))
-                    .execute(&mut *transaction)
-                    .await?;
-                }
+        let mut transaction = self.begin().await?;
+        for (name, value) in changes {
+            let (sql, short) = (
+                "DELETE FROM overrides WHERE kind = $1 AND whose = $2 AND name = $3",
+                name.short(),
+            );
+            execute_in!(&mut transaction, sql, kind, text.as_str(), short)?;
+            if let Some(value) = value {
+                let sql =
+                    "INSERT INTO overrides (kind, whose, name, value) VALUES ($1, $2, $3, $4)";
+                let value = signed(*value);
+                execute_in!(&mut transaction, sql, kind, text.as_str(), short, value)?;
             }
-        });
+        }
+        let before = changes
+            .iter()
+            .map(|(name, _)| (*name, limits.own(whose, *name)));
+        let act = Act {
+            act: match whose {
+                Whose::Site(_) => "site.limits",
+                Whose::User(_) => "user.limits",
+            },
+            target: Some(label.to_owned()),
+            before: Some(told(before, Name::short)),
+            after: Some(told(changes.iter().copied(), Name::short)),
+        };
+        append(&mut transaction, by, &act, now).await?;
+        transaction.commit().await?;
         self.read_limits().await
     }
 
     /// Forgets what a user who is erased had of their own.
     pub(super) async fn forget_own_limits(&self, user: UserId) -> Result<(), DirectoryError> {
-        let whose = Whose::User(user);
-        if !self.limits().has_own(&whose) {
+        if !self.limits().has_own(&Whose::User(user)) {
             return Ok(());
         }
-        let all = Name::ALL.iter().filter(|name| name.of() == Of::User);
-        let none: Vec<_> = all.map(|name| (*name, None)).collect();
-        self.set_own_limits(&whose, &none).await
+        let _changing = self.standing.changing.lock().await;
+        execute!(
+            self,
+            "DELETE FROM overrides WHERE kind = 'user' AND whose = $1",
+            user.to_string()
+        )?;
+        self.read_limits().await
     }
+}
+
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// Limits as the audit has them; null where the configuration holds.
+fn told(
+    values: impl Iterator<Item = (Name, Option<u64>)>,
+    called: impl Fn(Name) -> &'static str,
+) -> Value {
+    let values = values.map(|(name, value)| (called(name).to_owned(), json!(value)));
+    Value::Object(values.collect())
 }

@@ -2,7 +2,8 @@
 //! used, and when API keys were. It waits in memory, many notes to a write; whoever reads sees what waits as if it were
 //! written. A crash loses the last few seconds of it and nothing that was promised.
 
-use super::{Device, Directory, DirectoryError, Permission, Pool, SiteKey, millis, transact};
+use super::transaction::execute_in;
+use super::{Device, Directory, DirectoryError, Permission, Pool, SiteKey, millis};
 use belfry_protocol::id::{DeviceId, PermissionId, SiteKeyId, UserId};
 use belfry_protocol::site::Origin;
 use belfry_protocol::time::Timestamp;
@@ -216,28 +217,27 @@ impl Directory {
 
     async fn write_keys(&self, batch: &[((Origin, Vec<u8>), Shown)]) -> Result<(), DirectoryError> {
         let _writing = self.notes.writing.write().await;
-        transact!(self, |transaction| {
-            for ((site, key), shown) in batch {
-                // Who proves nothing leaves no more traces than can be looked at.
-                sqlx::query(
-                    "INSERT INTO vapid_seen (site, public_key, first_seen, last_seen, proven) \
-                     SELECT $1, $2, $3, $4, $5 WHERE $6 = 1 OR (SELECT count(*) FROM vapid_seen \
-                     WHERE site = $7 AND proven IS NULL) < $8 \
-                     ON CONFLICT (site, public_key) DO UPDATE SET last_seen = excluded.last_seen, \
-                     proven = COALESCE(vapid_seen.proven, excluded.proven)",
-                )
-                .bind(site.as_str())
-                .bind(&key[..])
-                .bind(millis(shown.first))
-                .bind(millis(shown.last))
-                .bind(shown.proven.map(millis))
-                .bind(i64::from(shown.proven.is_some()))
-                .bind(site.as_str())
-                .bind(UNPROVEN_KEYS_MAX)
-                .execute(&mut *transaction)
-                .await?;
-            }
-        });
+        let mut transaction = self.begin().await?;
+        for ((site, key), shown) in batch {
+            // Who proves nothing leaves no more traces than can be looked at.
+            execute_in!(
+                &mut transaction,
+                "INSERT INTO vapid_seen (site, public_key, first_seen, last_seen, proven) \
+                 SELECT $1, $2, $3, $4, $5 WHERE $6 = 1 OR (SELECT count(*) FROM vapid_seen \
+                 WHERE site = $7 AND proven IS NULL) < $8 \
+                 ON CONFLICT (site, public_key) DO UPDATE SET last_seen = excluded.last_seen, \
+                 proven = COALESCE(vapid_seen.proven, excluded.proven)",
+                site.as_str(),
+                &key[..],
+                millis(shown.first),
+                millis(shown.last),
+                shown.proven.map(millis),
+                i64::from(shown.proven.is_some()),
+                site.as_str(),
+                UNPROVEN_KEYS_MAX
+            )?;
+        }
+        transaction.commit().await?;
         let waiting = &mut self.notes.lock().keys;
         for (key, written) in batch {
             if waiting.get(key) == Some(written) {

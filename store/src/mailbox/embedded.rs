@@ -20,6 +20,7 @@ use super::entry::{Entry, Seq};
 use super::outbox::{OutboxPage, Owner};
 use super::session::View;
 use super::{HistoryRange, Mailbox, MailboxLimits, Page, Retained};
+use belfry_acl::limit::Limits;
 use belfry_protocol::id::{NotificationId, PermissionId, UserId};
 use belfry_protocol::time::Timestamp;
 use disk::Shared;
@@ -27,7 +28,8 @@ use std::path::Path;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use tokio::sync::oneshot;
+use std::time::Duration;
+use tokio::sync::{oneshot, watch};
 use writer::{Job, Writer};
 
 /// Jobs that may wait for the writer: a second's worth. More are told to come back.
@@ -97,6 +99,25 @@ impl EmbeddedMailbox {
             queue,
             writer: Mutex::new(Some(writer)),
         })
+    }
+
+    /// Goes by these limits, where they say other than those at the start, from the next command on.
+    ///
+    /// # Errors
+    /// The mailbox is unavailable.
+    pub fn follow(&self, limits: watch::Receiver<Arc<Limits>>) -> Result<(), Refusal> {
+        self.enqueue(Job::Follow(limits))
+    }
+
+    /// How many notifications, with how many posted bytes, have been owed to nobody for longer than
+    /// this, and are kept.
+    ///
+    /// # Errors
+    /// The mailbox is unavailable.
+    pub async fn history_over(&self, history: Duration) -> Result<(u64, u64), Refusal> {
+        let now = (self.clock)();
+        self.read(move |shared| shared.history_over(history, now))
+            .await
     }
 
     /// Removes what is over now instead of in its time; answers when it is durable.

@@ -176,6 +176,12 @@ impl Meta {
         self.entry.expires > now
     }
 
+    /// Whether it is a notification that has been history for longer than this.
+    pub(super) fn is_history_over(&self, history: Duration, now: Timestamp) -> bool {
+        let over = |done: Timestamp| done.plus(history) <= now;
+        self.permission().is_some() && self.done.is_some_and(over)
+    }
+
     fn permission(&self) -> Option<PermissionId> {
         match self.entry.content {
             Content::Notification { permission, .. } => Some(permission),

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable as _, Snapshot};
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -152,6 +153,16 @@ impl Disk {
         }
         users.dedup();
         Ok(users)
+    }
+
+    /// Users after this one, in their order.
+    pub(super) fn users_after(&self, after: &[u8], limit: usize) -> Result<Vec<UserId>, ReadError> {
+        let rows = self
+            .heads
+            .range((Bound::Excluded(after.to_vec()), Bound::Unbounded));
+        rows.take(limit)
+            .map(|row| Ok(rows::user_of(&row.key()?)?))
+            .collect()
     }
 
     /// Everything of a user but the bodies.
@@ -291,6 +302,25 @@ impl Shared {
 
     fn note(&self) -> MutexGuard<'_, File> {
         self.note.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What has been history for longer than this, and its posted bytes.
+    pub(super) fn history_over(
+        &self,
+        history: Duration,
+        now: Timestamp,
+    ) -> Result<(u64, u64), ReadError> {
+        let disk = self.disk()?;
+        let (mut count, mut bytes) = (0, 0);
+        for row in disk.metas.iter() {
+            let (key, value) = row.into_inner()?;
+            let meta = rows::decode_meta(rows::seq_of(&key)?, &value)?;
+            if meta.is_history_over(history, now) {
+                count += 1;
+                bytes += u64::from(meta.bytes);
+            }
+        }
+        Ok((count, bytes))
     }
 
     pub(super) fn owed(

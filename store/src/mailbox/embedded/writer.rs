@@ -12,6 +12,7 @@ use crate::mailbox::command::{Command, Commit, CommitListener, Outcome, Refusal}
 use crate::mailbox::outbox::Receipts;
 use crate::mailbox::rows::{self, IdempotencyRow};
 use crate::mailbox::user::{Context, Depth, Outbox};
+use belfry_acl::limit::{Limits, Whose};
 use belfry_protocol::id::{DeviceId, UserId};
 use belfry_protocol::site::Origin;
 use belfry_protocol::time::Timestamp;
@@ -20,7 +21,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// Commands committed together at most: what a sync of about a millisecond is worth waiting for.
 const BATCH_MAX: usize = 1_024;
@@ -80,6 +81,8 @@ pub(super) enum Job {
         commands: Vec<Command>,
         answer: oneshot::Sender<Answer>,
     },
+    /// Go by these limits from now on, and by those that come after them.
+    Follow(watch::Receiver<Arc<Limits>>),
     /// Remove all that is over.
     Prune { answer: oneshot::Sender<()> },
     /// Finish what is queued before this, and end.
@@ -96,7 +99,13 @@ enum Change {
 pub(super) struct Writer {
     shared: Arc<Shared>,
     disk: Option<Disk>,
+    /// What holds for all.
     limits: MailboxLimits,
+    /// What was said at the start.
+    configured: MailboxLimits,
+    /// What goes over that.
+    set: Arc<Limits>,
+    following: Option<watch::Receiver<Arc<Limits>>>,
     clock: Clock,
     listener: CommitListener,
     users: Cache,
@@ -120,9 +129,12 @@ pub(super) struct Writer {
     connections: HashMap<(UserId, DeviceId), Option<Timestamp>>,
     /// Changes of connections in this batch.
     connection_changes: Vec<((UserId, DeviceId), Change)>,
-    /// Users who had a will as this process began. If its connection was lost then, nothing else says
-    /// that it is due.
-    with_wills: Vec<UserId>,
+    /// Users who had a will as this process began: if its connection was lost then, nothing else says
+    /// that it is due. And those of [`Self::reckoned`].
+    to_look_at: Vec<UserId>,
+    /// How far the users are looked through whose history is kept for another time than before; nothing
+    /// where they need not be.
+    reckoned: Option<Vec<u8>>,
     over_since: Since,
     /// Whether the next write is to fail.
     #[cfg(feature = "simulation")]
@@ -142,7 +154,10 @@ impl Writer {
         let mut writer = Self {
             shared,
             disk: None,
+            configured: limits.clone(),
             limits,
+            set: Arc::default(),
+            following: None,
             clock,
             listener,
             users: Cache::default(),
@@ -157,7 +172,8 @@ impl Writer {
             started,
             connections: HashMap::new(),
             connection_changes: Vec::new(),
-            with_wills,
+            to_look_at: with_wills,
+            reckoned: None,
             over_since: Since::EVER,
             #[cfg(feature = "simulation")]
             fails: false,
@@ -192,6 +208,12 @@ impl Writer {
                         self.prune(Slice::ALL);
                         let _ = answer.send(());
                     }
+                    Job::Follow(limits) => {
+                        self.commit(std::mem::take(&mut batch));
+                        self.set = limits.borrow().clone();
+                        self.following = Some(limits);
+                        self.take_over_limits();
+                    }
                     Job::Stop => {
                         stop = true;
                         break;
@@ -217,6 +239,7 @@ impl Writer {
         if batch.is_empty() {
             return;
         }
+        self.follow_limits();
         let mut answers = Vec::with_capacity(batch.len());
         let mut touched = Vec::new();
         let mut applied = 0u32;
@@ -291,9 +314,10 @@ impl Writer {
             Command::RemoveDevice { device, .. } => Some((*device, Change::Removed)),
             _ => None,
         };
+        let own = self.own_limits(user);
         let context = Context {
             now,
-            limits: &self.limits,
+            limits: own.as_ref().unwrap_or(&self.limits),
             site_blocked,
             remembered,
             outbox,
@@ -550,11 +574,65 @@ impl Writer {
         }
     }
 
+    /// Goes by other limits where they have changed. Not to be called while a state has changes that are
+    /// not written.
+    fn follow_limits(&mut self) {
+        let Some(following) = &mut self.following else {
+            return;
+        };
+        // Who sets them may be gone; what they last said holds.
+        if following.has_changed().unwrap_or(false) {
+            self.set = Arc::clone(&following.borrow_and_update());
+            self.take_over_limits();
+        }
+    }
+
+    fn take_over_limits(&mut self) {
+        let history = self.limits.history;
+        self.limits = self
+            .configured
+            .with(|name, value| self.set.for_all(name, value));
+        if self.limits.history != history {
+            // What each user keeps, and when the next of it goes, is reckoned anew.
+            self.users.clear();
+            self.reckoned = Some(Vec::new());
+        }
+    }
+
+    /// What holds for a user who has limits of their own.
+    fn own_limits(&self, user: UserId) -> Option<MailboxLimits> {
+        let own = |name| self.set.own_of_user(user, name);
+        self.set
+            .has_own(&Whose::User(user))
+            .then(|| self.limits.with(|name, value| own(name).unwrap_or(value)))
+    }
+
+    /// The next users whose dues are to be reckoned anew.
+    fn reckon(&mut self, disk: &Disk, users_max: usize) -> Result<(), ReadError> {
+        let Some(after) = &mut self.reckoned else {
+            return Ok(());
+        };
+        let users = disk.users_after(after, users_max)?;
+        match users.last() {
+            Some(last) => *after = last.as_bytes().to_vec(),
+            None => self.reckoned = None,
+        }
+        self.to_look_at.extend(users);
+        Ok(())
+    }
+
     /// Removes a slice of what is over, and says whether there is more.
     pub(super) fn prune(&mut self, slice: Slice) -> bool {
         let began = Instant::now();
         let now = (self.clock)();
+        self.follow_limits();
         let Ok(disk) = self.disk() else { return false };
+        if self.to_look_at.is_empty()
+            && let Err(error) = self.reckon(&disk, slice.users)
+        {
+            tracing::error!(%error, "cannot look through the users");
+            return false;
+        }
         let (due, forgotten, told_over) = match self.over(&disk, now, &slice) {
             Ok(over) => over,
             Err(error) => {
@@ -585,17 +663,21 @@ impl Writer {
         if let Some(last) = done.checked_sub(1) {
             since.due = due[last].0;
         }
-        let rest = self.with_wills.len().saturating_sub(slice.users);
-        let with_wills = self.with_wills[rest..].to_vec();
-        let looked_at = self.prune_users(&with_wills, now, in_time, &mut pruned);
-        let more = full || rest > 0 || done < users.len() || looked_at < with_wills.len();
+        let rest = self.to_look_at.len().saturating_sub(slice.users);
+        let to_look_at = self.to_look_at[rest..].to_vec();
+        let looked_at = self.prune_users(&to_look_at, now, in_time, &mut pruned);
+        let more = full
+            || rest > 0
+            || self.reckoned.is_some()
+            || done < users.len()
+            || looked_at < to_look_at.len();
         if pruned.is_empty() && self.forgotten.is_empty() && self.told_over.is_empty() {
             return more;
         }
         self.over_since = since;
         if let Ok(commits) = self.write(&pruned) {
             let pruned: HashSet<_> = pruned.iter().collect();
-            self.with_wills.retain(|user| !pruned.contains(user));
+            self.to_look_at.retain(|user| !pruned.contains(user));
             if !commits.is_empty() {
                 (self.listener)(commits);
             }
@@ -635,9 +717,10 @@ impl Writer {
             if self.load(*user).is_err() {
                 continue;
             }
+            let own = self.own_limits(*user);
             let context = Context {
                 now,
-                limits: &self.limits,
+                limits: own.as_ref().unwrap_or(&self.limits),
                 site_blocked: false,
                 remembered: None,
                 outbox: Outbox::default(),
