@@ -166,14 +166,14 @@ async fn a_blocked_users_connections_end_and_signing_in_says_why() {
     let said = refused.to_string();
     assert!(said.contains("spam") && said.contains("2099"), "{said}");
     let refused = server.client().sign_in("ada", PASSWORD, None).await;
-    let said = refused.expect_err("refused").to_string();
+    let said = refused.err().expect("refused").to_string();
     assert!(said.contains("spam") && said.contains("2099"), "{said}");
     let wrong = server
         .client()
         .sign_in("ada", "another password", None)
         .await;
     assert_eq!(
-        wrong.expect_err("refused").status(),
+        wrong.err().expect("refused").status(),
         Some(401),
         "nobody else learns it"
     );
@@ -348,7 +348,10 @@ async fn a_lowered_limit_is_answered_with_its_numbers_at_once() {
     let second = user
         .server
         .create_device("second", belfry_client::server::DeviceKind::Cli, &keys);
-    assert_eq!(second.await.expect_err("one too many").status(), Some(409));
+    assert_eq!(
+        second.await.err().expect("one too many").status(),
+        Some(409)
+    );
     let (status, problem) = admin
         .ask(
             Method::PUT,
