@@ -9,9 +9,10 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use belfry_edge::ApiError;
 use belfry_protocol::problem::Problem;
+use belfry_protocol::time::Timestamp;
 use belfry_store::directory::Directory;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -33,6 +34,9 @@ const SUM_UP_EVERY: Duration = Duration::from_secs(5);
 pub(crate) fn install_metrics() -> anyhow::Result<PrometheusHandle> {
     let handle = collecting()?.install_recorder()?;
     figures::describe();
+    let now = Timestamp::of(SystemTime::now());
+    metrics::gauge!("belfry_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    metrics::gauge!("belfry_start_time_seconds").set(now.as_millis() as f64 / 1000.0);
     Ok(handle)
 }
 

@@ -24,6 +24,7 @@ mod foreign_devices;
 mod foreign_senders;
 mod kill_nine_loses_nothing;
 mod measurements_run;
+mod metrics_are_as_documented;
 mod mqtt_conformance;
 mod nothing_is_told;
 mod odd_packets_have_one_answer;

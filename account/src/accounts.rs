@@ -164,20 +164,25 @@ impl crate::Inner {
         let hash = place.hash(new.password.clone()).await?;
         let user = UserId::from_bytes(random()?);
         let now = self.now();
-        let Some(invite) = &new.invite else {
-            self.directory
-                .create_account(user, &new.username, &hash, now)
-                .await?;
-            return Ok(user);
-        };
-        let invite = SecretHash::of(invite.as_bytes());
-        let made = self
-            .directory
-            .create_invited_account(invite, (user, &new.username), &hash, now);
-        match made.await? {
-            true => Ok(user),
-            false => Err(NotMade::InviteUsed),
+        match &new.invite {
+            None => {
+                self.directory
+                    .create_account(user, &new.username, &hash, now)
+                    .await?;
+            }
+            Some(invite) => {
+                let invite = SecretHash::of(invite.as_bytes());
+                let account = (user, new.username.as_str());
+                let made = self
+                    .directory
+                    .create_invited_account(invite, account, &hash, now);
+                if !made.await? {
+                    return Err(NotMade::InviteUsed);
+                }
+            }
         }
+        metrics::counter!("belfry_accounts_made_total").increment(1);
+        Ok(user)
     }
 
     /// Refuses who is not invited, where that is needed. An invitation is used up wherever it is given.

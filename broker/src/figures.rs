@@ -36,15 +36,22 @@ impl Connected {
     pub(crate) fn new(transport: TransportKind, version: ProtocolVersion) -> Self {
         let connected = Self { transport, version };
         connected.gauge().increment(1.0);
+        let (transport, version) = connected.labels();
+        counter!("belfry_connections_total", "transport" => transport, "version" => version)
+            .increment(1);
         connected
     }
 
-    fn gauge(&self) -> metrics::Gauge {
+    fn labels(&self) -> (&'static str, &'static str) {
         let version = match self.version {
             ProtocolVersion::V311 => "3.1.1",
             ProtocolVersion::V5 => "5.0",
         };
-        let transport = self.transport.label();
+        (self.transport.label(), version)
+    }
+
+    fn gauge(&self) -> metrics::Gauge {
+        let (transport, version) = self.labels();
         gauge!("belfry_connected_devices", "transport" => transport, "version" => version)
     }
 }

@@ -178,6 +178,7 @@ impl Attempts {
         if failures.until <= now {
             return Ok(());
         }
+        tried("limited");
         let limit = u64::from(self.failures_per_minute());
         let counts = (limit, u64::from(failures.streak));
         let detail = "too many failures under this name from this address";
@@ -193,6 +194,7 @@ impl Attempts {
     /// Counts a failure. From the last allowed one on each brings a wait, twice as long as the one
     /// before.
     pub fn failed(&self, failures: &mut Failures, now: Timestamp) {
+        tried("wrong");
         let allowed = self.failures_per_minute().max(1);
         if failures.is_forgotten(allowed, now) {
             *failures = Failures::default();
@@ -209,8 +211,14 @@ impl Attempts {
 
     /// The right password forgives what was before.
     pub fn succeeded(&self, failures: &mut Failures) {
+        tried("right");
         *failures = Failures::default();
     }
+}
+
+/// A password was tried, or not looked at.
+fn tried(result: &'static str) {
+    metrics::counter!("belfry_passwords_total", "result" => result).increment(1);
 }
 
 /// Failed attempts under one name from one address.

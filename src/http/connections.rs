@@ -52,10 +52,7 @@ impl Connections {
     pub(super) fn enter(&self, address: IpAddr, room: OwnedSemaphorePermit) -> Option<Counted> {
         let address = address.to_canonical();
         if self.trusted.0.iter().any(|range| range.contains(&address)) {
-            return Some(Counted {
-                address: None,
-                _room: room,
-            });
+            return Some(Counted::new(None, room));
         }
         let key = ClientAddress(address).key();
         let mut counts = self.counts();
@@ -65,10 +62,7 @@ impl Connections {
         }
         *count += 1;
         drop(counts);
-        Some(Counted {
-            address: Some((self.clone(), key)),
-            _room: room,
-        })
+        Some(Counted::new(Some((self.clone(), key)), room))
     }
 
     fn counts(&self) -> MutexGuard<'_, HashMap<AddressKey, usize>> {
@@ -76,8 +70,19 @@ impl Connections {
     }
 }
 
+impl Counted {
+    fn new(address: Option<(Connections, AddressKey)>, room: OwnedSemaphorePermit) -> Self {
+        metrics::gauge!("belfry_http_connections").increment(1.0);
+        Self {
+            address,
+            _room: room,
+        }
+    }
+}
+
 impl Drop for Counted {
     fn drop(&mut self) {
+        metrics::gauge!("belfry_http_connections").decrement(1.0);
         let Some((connections, key)) = &self.address else {
             return;
         };

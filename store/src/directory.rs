@@ -98,6 +98,7 @@ pub struct Directory {
     known_devices: Cache<(UserId, DeviceId), devices::Known>,
     away_graces: Cache<UserId, Option<Duration>>,
     notes: Arc<notes::Notes>,
+    site_posts: Arc<series::SitePosts>,
     /// Counts what was changed under the caches.
     changes: Arc<AtomicU64>,
     standing: Arc<Standing>,
@@ -182,6 +183,7 @@ impl Directory {
             known_devices: Cache::new(CACHED_MAX),
             away_graces: Cache::new(CACHED_MAX),
             notes: Arc::default(),
+            site_posts: Arc::default(),
             changes: Arc::default(),
             standing: Arc::new(Standing {
                 bans: watch::Sender::default(),

@@ -162,6 +162,18 @@ impl Outboxes {
         }
     }
 
+    /// What the rows that are not written yet say, for a metric's label.
+    pub(super) fn news(&self) -> Vec<&'static str> {
+        let rows = self.changed.values().flat_map(|log| &log.rows);
+        rows.map(|told| match told.news {
+            News::Delivered(_) => "delivered",
+            News::GivenUp(_) => "given-up",
+            News::Revoked { .. } => "revoked",
+            News::Expired(_) => "expired",
+        })
+        .collect()
+    }
+
     /// Adds what changed to a batch, and says who is to be told.
     ///
     /// # Errors

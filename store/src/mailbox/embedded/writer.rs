@@ -482,6 +482,7 @@ impl Writer {
         }
         Outboxes::forget(&mut batch, &disk, std::mem::take(&mut self.told_over));
         let kept = self.limits.history;
+        let news = self.outboxes.news();
         match self.outboxes.put(&mut batch, &disk, kept) {
             Ok(told) => commits.extend(told),
             Err(_) => return Err(self.give_up()),
@@ -516,6 +517,9 @@ impl Writer {
             )
         };
         let withdrawn = commits.iter().filter(taken_back).count();
+        for news in news {
+            metrics::counter!("belfry_told_total", "news" => news).increment(1);
+        }
         metrics::counter!("belfry_withdrawn_total").increment(withdrawn as u64);
         metrics::counter!("belfry_pushed_out_total").increment(pushed_out);
         metrics::counter!("belfry_expired_total").increment(expired);
@@ -530,6 +534,7 @@ impl Writer {
 
     /// Forgets everything in memory: the next command reads what is really on the disk.
     fn give_up(&mut self) -> Failed {
+        metrics::counter!("belfry_commit_failures_total").increment(1);
         self.users.clear();
         self.site_changes.clear();
         self.forgotten.clear();
