@@ -4,6 +4,7 @@
 
 mod admins;
 mod postgresql;
+mod series;
 mod sites;
 mod webhooks;
 
@@ -56,6 +57,7 @@ async fn everything(directory: &Directory) {
     sites::everything(directory).await;
     webhooks::everything(directory).await;
     admins::everything(directory).await;
+    series::everything(directory).await;
     let first = directory.server_secret("seal", [1; 32]).await.unwrap();
     assert_eq!(
         directory.server_secret("seal", [2; 32]).await.unwrap(),
