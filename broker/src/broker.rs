@@ -156,6 +156,12 @@ impl Broker {
         Ok(())
     }
 
+    /// Whether the bus carries what it is given, as soon as that is known: a bus that is stuck does not
+    /// say so.
+    pub async fn bus_works(&self) -> bool {
+        self.0.hub.bus_works().await
+    }
+
     /// The user's connected devices.
     pub fn online(&self, user: UserId) -> Vec<(DeviceId, Presence)> {
         self.0.hub.online(user)

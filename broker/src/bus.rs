@@ -19,13 +19,16 @@ use rumqttd::{Notification, Router, RouterConfig};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// Bytes of notices that the router keeps for a reader that lags, in each of its two logs.
 const LOG_SEGMENT_BYTES: usize = 1024 * 1024;
 const LOG_SEGMENTS: usize = 8;
 /// Notices that the router hands to the reader at once: as many as its own buffer has room for.
 const OUTGOING_MAX: u64 = 100;
+
+/// What a pulse begins with.
+const PULSE: &[u8] = b"pulse";
 
 /// What a notice follows from. Within one, a user's notices stay in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,11 +46,18 @@ pub(crate) trait Bus: Send + Sync {
 
     /// Resolves to a bucket of which something was lost.
     fn jumped(&self) -> BoxFuture<'_, u16>;
+
+    /// Whether what is sent arrives, as soon as that is known.
+    fn works(&self) -> BoxFuture<'_, bool> {
+        Box::pin(async { true })
+    }
 }
 
 /// The router in this process.
 pub(crate) struct RouterBus {
-    writer: Mutex<Writer>,
+    writer: Arc<Mutex<Writer>>,
+    /// The newest pulse that arrived; closed once the reader has ended.
+    pulses: watch::Receiver<u64>,
     jumps: Arc<Jumps>,
     registry: Arc<Registry>,
 }
@@ -56,6 +66,8 @@ struct Writer {
     link: LinkTx,
     mail: Vec<(Bytes, u64)>,
     change: Vec<Bytes>,
+    /// Pulses sent so far.
+    pulses: u64,
 }
 
 /// Buckets that are to be swept.
@@ -92,19 +104,22 @@ impl RouterBus {
         }
         let (link, ..) = link("writer");
         let jumps = Arc::new(Jumps::default());
+        let (heard, pulses) = watch::channel(0);
         let (told, to) = (Arc::clone(&jumps), Arc::clone(&registry));
         std::thread::Builder::new()
             .name("bus-reader".to_owned())
-            .spawn(move || read(reader, &to, &told))
+            .spawn(move || read(reader, &to, &told, &heard))
             .expect("a thread can be started while the process starts");
         let topics = |kind| (0..BUCKETS).map(move |bucket| Bytes::from(format!("{kind}/{bucket}")));
         let writer = Writer {
             link,
             mail: topics("mail").map(|topic| (topic, 0)).collect(),
             change: topics("change").collect(),
+            pulses: 0,
         };
         Self {
-            writer: Mutex::new(writer),
+            writer: Arc::new(Mutex::new(writer)),
+            pulses,
             jumps,
             registry,
         }
@@ -116,7 +131,9 @@ impl Bus for RouterBus {
     fn publish(&self, channel: Channel, notice: Notice) {
         let bucket = usize::from(bucket(notice.user()));
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let Writer { link, mail, change } = &mut *writer;
+        let Writer {
+            link, mail, change, ..
+        } = &mut *writer;
         let (topic, counter) = match channel {
             Channel::Mail => {
                 // A bucket is below their number.
@@ -147,6 +164,41 @@ impl Bus for RouterBus {
     fn jumped(&self) -> BoxFuture<'_, u16> {
         Box::pin(self.jumps.next())
     }
+
+    /// By sending a pulse and waiting for it.
+    fn works(&self) -> BoxFuture<'_, bool> {
+        let (writer, mut pulses) = (Arc::clone(&self.writer), self.pulses.clone());
+        Box::pin(async move {
+            // A router that takes nothing would keep the thread.
+            let sent = tokio::task::spawn_blocking(move || pulse(&writer)).await;
+            match sent {
+                Ok(Some(number)) => pulses.wait_for(|heard| *heard >= number).await.is_ok(),
+                _ => false,
+            }
+        })
+    }
+}
+
+/// Sends a pulse, and gives its number where the router takes it.
+fn pulse(writer: &Mutex<Writer>) -> Option<u64> {
+    let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+    let Writer {
+        link,
+        change,
+        pulses,
+        ..
+    } = &mut *writer;
+    *pulses += 1;
+    let payload = [PULSE, &pulses.to_be_bytes()].concat();
+    link.publish(change[0].clone(), payload)
+        .is_ok()
+        .then_some(*pulses)
+}
+
+/// The number of a pulse, where it is one. A notice begins with a counter and a time, and is longer.
+fn pulse_of(payload: &[u8]) -> Option<u64> {
+    let number = payload.strip_prefix(PULSE)?;
+    Some(u64::from_be_bytes(number.try_into().ok()?))
 }
 
 impl Jumps {
@@ -190,11 +242,15 @@ impl Expected {
 }
 
 /// Reads for as long as the router lives.
-fn read(mut link: LinkRx, registry: &Registry, jumps: &Jumps) {
+fn read(mut link: LinkRx, registry: &Registry, jumps: &Jumps, heard: &watch::Sender<u64>) {
     let mut expected = Expected::new();
     loop {
         match link.recv() {
             Ok(Some(Notification::Forward(forward))) => {
+                if let Some(number) = pulse_of(&forward.publish.payload) {
+                    heard.send_replace(number);
+                    continue;
+                }
                 let Some((stamp, notice)) = codec::decode(forward.publish.payload) else {
                     continue;
                 };
@@ -264,6 +320,14 @@ mod tests {
         }
         let expected: Vec<_> = (0..count).map(permission).collect();
         assert_eq!(arrived, expected);
+    }
+
+    #[tokio::test]
+    async fn a_bus_that_carries_says_so_each_time() {
+        let hub = Hub::start();
+        for _ in 0..3 {
+            assert!(hub.bus_works().await);
+        }
     }
 
     #[test]

@@ -310,6 +310,11 @@ impl Hub {
         }
     }
 
+    /// Whether the bus carries what it is given; it takes as long as the bus does.
+    pub(crate) async fn bus_works(&self) -> bool {
+        self.0.bus.works().await
+    }
+
     /// Resolves to a bucket whose hints were in part lost, so that it is swept at once.
     pub(crate) async fn jumped(&self) -> u16 {
         self.0.bus.jumped().await

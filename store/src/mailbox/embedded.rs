@@ -67,6 +67,17 @@ impl From<super::rows::Unreadable> for OpenError {
     }
 }
 
+/// Whether the mailbox can write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writing {
+    /// The last that was to be written was.
+    Works,
+    /// It was not, and neither is anything now.
+    Fails,
+    /// Nothing is written any more in this process.
+    Ended,
+}
+
 /// A mailbox in a folder of this machine. Dropping it waits for what is queued.
 pub struct EmbeddedMailbox {
     shared: Arc<Shared>,
@@ -128,6 +139,22 @@ impl EmbeddedMailbox {
         let (answer, answered) = oneshot::channel();
         self.enqueue(Job::Prune { answer })?;
         answered.await.map_err(|_| Refusal::Unavailable)
+    }
+
+    /// Whether the mailbox can write, answered after all that is queued. It is tried only where the last
+    /// write failed, so that asking costs nothing while all is well.
+    pub async fn writing(&self) -> Writing {
+        let (answer, answered) = oneshot::channel();
+        match self.queue.try_send(Job::Try { answer }) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => return Writing::Fails,
+            Err(TrySendError::Disconnected(_)) => return Writing::Ended,
+        }
+        match answered.await {
+            Ok(true) => Writing::Works,
+            Ok(false) => Writing::Fails,
+            Err(_) => Writing::Ended,
+        }
     }
 
     /// Ends the writer after what is queued; later commands are refused as unavailable.

@@ -85,6 +85,8 @@ pub(super) enum Job {
     Follow(watch::Receiver<Arc<Limits>>),
     /// Remove all that is over.
     Prune { answer: oneshot::Sender<()> },
+    /// Say whether writing works.
+    Try { answer: oneshot::Sender<bool> },
     /// Finish what is queued before this, and end.
     Stop,
 }
@@ -120,6 +122,8 @@ pub(super) struct Writer {
     /// Whether a state of this batch has changed and the outbox has not.
     spoilt: bool,
     batches: u64,
+    /// Whether the last write failed.
+    failing: bool,
     /// How much is owed in all mailboxes.
     depth: Depth,
     /// A session without a time of disconnection lost its connection when this process began,
@@ -168,6 +172,7 @@ impl Writer {
             outboxes: Outboxes::default(),
             spoilt: false,
             batches: 0,
+            failing: false,
             depth: Depth::default(),
             started,
             connections: HashMap::new(),
@@ -213,6 +218,11 @@ impl Writer {
                         self.set = limits.borrow().clone();
                         self.following = Some(limits);
                         self.take_over_limits();
+                    }
+                    Job::Try { answer } => {
+                        self.commit(std::mem::take(&mut batch));
+                        // Nobody may want to know any more.
+                        let _ = answer.send(!self.failing || self.write(&[]).is_ok());
                     }
                     Job::Stop => {
                         stop = true;
@@ -487,7 +497,8 @@ impl Writer {
             Ok(told) => commits.extend(told),
             Err(_) => return Err(self.give_up()),
         }
-        if batch.is_empty() {
+        // After a write that failed the next one is to show that there can be one.
+        if batch.is_empty() && !self.failing {
             self.note_connections(&erased);
             return Ok(commits);
         }
@@ -502,6 +513,7 @@ impl Writer {
             return Err(self.give_up());
         }
         metrics::histogram!("belfry_commit_seconds").record(began.elapsed().as_secs_f64());
+        self.failing = false;
         self.batches = batches;
         self.depth = depth;
         self.show_depth();
@@ -535,6 +547,7 @@ impl Writer {
     /// Forgets everything in memory: the next command reads what is really on the disk.
     fn give_up(&mut self) -> Failed {
         metrics::counter!("belfry_commit_failures_total").increment(1);
+        self.failing = true;
         self.users.clear();
         self.site_changes.clear();
         self.forgotten.clear();
