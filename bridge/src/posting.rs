@@ -13,6 +13,7 @@ use belfry_protocol::push::{
     BODY_BYTES_MAX, CollapseKey, ContentEncoding, IdempotencyKey, Ttl, Urgency,
 };
 use belfry_protocol::secret::SecretHash;
+use belfry_protocol::site::Origin;
 use belfry_protocol::time::Timestamp;
 use belfry_store::directory::{Endpoint, PermissionState};
 use belfry_store::mailbox::command::Idempotency;
@@ -101,15 +102,16 @@ impl From<ApiError> for NotAdmitted {
 impl Inner {
     /// The endpoint with this secret, where it is in force.
     pub(crate) async fn endpoint(&self, secret: &str) -> Result<Endpoint, ApiError> {
-        let endpoint = self
-            .directory
-            .endpoint(SecretHash::of(secret.as_bytes()))
-            .await?
-            .ok_or_else(no_endpoint)?;
-        match endpoint.state {
-            PermissionState::Allowed | PermissionState::Muted => Ok(endpoint),
-            PermissionState::Revoked => Err(Refusal::Revoked.into()),
-        }
+        let endpoint = self.any_endpoint(secret).await?;
+        in_force(&endpoint)?;
+        Ok(endpoint)
+    }
+
+    /// The endpoint with this secret.
+    pub(crate) async fn any_endpoint(&self, secret: &str) -> Result<Endpoint, ApiError> {
+        let hash = SecretHash::of(secret.as_bytes());
+        let endpoint = self.directory.endpoint(hash).await?;
+        endpoint.ok_or_else(no_endpoint)
     }
 
     /// Refuses where the site, the key that alone may post, or the user is kept out: which of them is not
@@ -198,14 +200,14 @@ impl Inner {
             accept,
         } in admitted
         {
-            counted.push((sender, turn));
+            counted.push((sender, turn, accept.envelope.site.clone()));
             commands.push(Command::Accept(Box::new(accept)));
         }
         let mut outcomes = self.mailbox.apply(commands).await;
         outcomes.resize_with(counted.len(), || Err(Refusal::Unavailable));
         let answers = counted.into_iter().zip(outcomes);
         answers
-            .map(|((sender, turn), outcome)| self.settle(sender, &turn, outcome, now))
+            .map(|((sender, turn, site), outcome)| self.settle(sender, &turn, &site, outcome, now))
             .collect()
     }
 
@@ -213,6 +215,7 @@ impl Inner {
         &self,
         sender: Sender,
         turn: &Turn<'_>,
+        site: &Origin,
         outcome: Result<Outcome, Refusal>,
         now: Timestamp,
     ) -> Result<Created, ApiError> {
@@ -229,6 +232,7 @@ impl Inner {
         if !accepted.repeated {
             metrics::counter!("belfry_accepted_total").increment(1);
             self.directory.note_use(sender.user, sender.permission, now);
+            self.directory.note_post(site, true);
         }
         let url = self.sealing.url_of(sender.user, &accepted);
         let url = url.ok_or_else(ApiError::unavailable)?;
@@ -277,6 +281,14 @@ impl Inner {
             Err(Refusal::IdempotencyMismatch) => Ok(true),
             Err(other) => Err(other.into()),
         }
+    }
+}
+
+/// Refuses one that was revoked.
+pub(crate) fn in_force(endpoint: &Endpoint) -> Result<(), ApiError> {
+    match endpoint.state {
+        PermissionState::Allowed | PermissionState::Muted => Ok(()),
+        PermissionState::Revoked => Err(Refusal::Revoked.into()),
     }
 }
 

@@ -281,6 +281,7 @@ impl Inner {
         }
         for outcome in &mut outcomes {
             if let Err(error) = outcome {
+                self.directory.note_post(caller.site(), false);
                 error.rename_field("Idempotency-Key", "idempotency_key");
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::headers::Headers;
 use crate::limits::{Poster, Sender};
-use crate::posting::{Created, Item, random};
+use crate::posting::{Created, Item, in_force, random};
 use crate::prefer::Preferences;
 use crate::receipts::PREFERENCE_APPLIED;
 use crate::receipts::link::RELATION;
@@ -125,14 +125,23 @@ async fn withdraw(
 impl Inner {
     async fn push(&self, secret: &str, request: Request) -> Result<Response, ApiError> {
         self.not_draining()?;
-        let endpoint = self.endpoint(secret).await?;
+        let endpoint = self.any_endpoint(secret).await?;
+        let answer = self.push_to(&endpoint, request).await;
+        if answer.is_err() {
+            self.directory.note_post(&endpoint.site, false);
+        }
+        answer
+    }
+
+    async fn push_to(&self, endpoint: &Endpoint, request: Request) -> Result<Response, ApiError> {
+        in_force(endpoint)?;
         let now = (self.clock)();
-        self.not_banned(&endpoint, now)?;
+        self.not_banned(endpoint, now)?;
         let (parts, body) = request.into_parts();
         let headers = Headers::read(&parts.headers)?;
         let receipts = self.receipts_asked_for(&parts.headers)?;
-        let key = self.prove(&endpoint, &parts.headers, now)?;
-        let sender = self.post_by(key.as_ref(), &endpoint, &parts);
+        let key = self.prove(endpoint, &parts.headers, now)?;
+        let sender = self.post_by(key.as_ref(), endpoint, &parts);
         // Whoever is one too many anyway is refused before the body is read; only a repeat may pass, and
         // which that is the body says.
         if !headers.is_named() {
@@ -145,7 +154,7 @@ impl Inner {
             not_reused(&item, key)?;
         }
         let now = (self.clock)();
-        let admitted = self.admit(&endpoint, &item, sender, now).await?;
+        let admitted = self.admit(endpoint, &item, sender, now).await?;
         let mut answers = self.send(vec![admitted], now).await;
         let answer = answers.pop();
         let answer = answer.unwrap_or_else(|| Err(ApiError::unavailable()))?;
