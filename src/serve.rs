@@ -8,7 +8,7 @@ use crate::{open_files, pages, stop, tls};
 use anyhow::Context as _;
 use belfry_account::Accounts;
 use belfry_acl::limit::Name;
-use belfry_admin::{Admin, Configured};
+use belfry_admin::{Admin, Configured, Figures, Health, HealthSettings, Watched};
 use belfry_bridge::{Bells, Bridge, PushLimits, SealingKey, WebhookSettings, Webhooks};
 use belfry_broker::{Broker, DeviceDirectory, Hub, TlsSource};
 use belfry_config::{Config, LogFormat};
@@ -98,7 +98,7 @@ fn log(config: &Config) -> anyhow::Result<()> {
 async fn serve(config: Config, room: Room) -> anyhow::Result<()> {
     let stopping = CancellationToken::new();
     let signals = tokio::spawn(stop::on_signals(stopping.clone())?);
-    let metrics = pages::install_metrics()?;
+    let (metrics, tally) = pages::install_metrics()?;
     let tls = tls::load(&config)?;
     let http_listener = bind(config.http.listen, "http.listen").await?;
     let mqtt_listener = bind(config.mqtt.listen, "mqtt.listen").await?;
@@ -135,12 +135,23 @@ async fn serve(config: Config, room: Room) -> anyhow::Result<()> {
         account_settings(&config, &public, mqtt_bound, trusted.clone()),
     );
 
+    let figures = Figures::new(tally, directory.clone(), Arc::clone(&clock));
+    let health = Health::new(
+        health_settings(&config),
+        directory.clone(),
+        Arc::clone(&mailbox),
+        broker.clone(),
+    );
     let admin = Admin::new(
         directory.clone(),
         Arc::clone(&mailbox),
         broker.clone(),
         Arc::clone(&clock),
         accounts.sign_ins(),
+        Watched {
+            figures: figures.clone(),
+            health: health.clone(),
+        },
         belfry_admin::Settings {
             public_url: public.clone(),
             admin_url: public.clone(),
@@ -156,12 +167,7 @@ async fn serve(config: Config, room: Room) -> anyhow::Result<()> {
         .merge(accounts.router())
         .merge(admin.clone().router())
         .split_for_parts();
-    let pages = pages::router(
-        document,
-        metrics.clone(),
-        directory.clone(),
-        stopping.clone(),
-    );
+    let pages = pages::router(document, metrics.clone(), health.clone(), stopping.clone());
     let console = belfry_account::console(&public);
     let routes = api
         .merge(pages)
@@ -191,6 +197,8 @@ async fn serve(config: Config, room: Room) -> anyhow::Result<()> {
             .await
     });
     tasks.spawn(pages::sum_up_metrics(metrics, stopping.clone()));
+    tasks.spawn(figures.clone().run(stopping.clone()));
+    tasks.spawn(health.run(stopping.clone()));
     tasks.spawn(webhooks.run(stopping.clone()));
     tasks.spawn(write_down_notes(directory.clone(), stopping.clone()));
     tasks.spawn(log_audit_head(directory.clone(), stopping.clone()));
@@ -223,6 +231,7 @@ async fn serve(config: Config, room: Room) -> anyhow::Result<()> {
         broker.drain().await;
         let closed = tokio::task::spawn_blocking(move || mailbox.close()).await;
         // Last: with many devices it may not end in time, and nothing depends on it.
+        figures.write_down().await;
         note_down(&directory).await;
         closed
     });
@@ -309,6 +318,14 @@ fn open_mailbox(
     Ok(Arc::new(EmbeddedMailbox::open(
         &folder, limits, clock, listener,
     )?))
+}
+
+fn health_settings(config: &Config) -> HealthSettings {
+    HealthSettings {
+        data_dir: config.data_dir.clone(),
+        disk_free_min: config.health.disk_free_min.0,
+        stuck_after: config.health.stuck_after,
+    }
 }
 
 fn http_limits(

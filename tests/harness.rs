@@ -64,7 +64,12 @@ impl TestServer {
     }
 
     pub(crate) fn start_with(setup: Setup) -> Self {
-        let data = tempfile::tempdir().expect("a temporary folder");
+        Self::start_in(&std::env::temp_dir(), setup)
+    }
+
+    /// With its data somewhere in this folder.
+    pub(crate) fn start_in(folder: &Path, setup: Setup) -> Self {
+        let data = tempfile::tempdir_in(folder).expect("a temporary folder");
         let any = "127.0.0.1:0".parse().expect("an address");
         let Started {
             process,

@@ -10,9 +10,12 @@ mod challenges;
 pub mod changed;
 pub mod desk;
 mod failures;
+pub mod figures;
+pub mod health;
 pub mod limits;
 mod links;
 mod lists;
+mod nodes;
 mod own;
 pub mod seat;
 mod session;
@@ -30,6 +33,8 @@ use belfry_store::mailbox::embedded::EmbeddedMailbox;
 use challenges::Challenges;
 use changed::Changed;
 use failures::Failures;
+pub use figures::{Figures, Tally};
+pub use health::{Health, HealthSettings};
 pub use limits::Configured;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -48,6 +53,15 @@ pub struct Settings {
     pub configured: Configured,
 }
 
+/// What looks on.
+#[derive(Clone)]
+pub struct Watched {
+    /// What is counted.
+    pub figures: Figures,
+    /// Whether all works.
+    pub health: Health,
+}
+
 /// The rooms. Cheap to clone.
 #[derive(Clone)]
 pub struct Admin(Arc<Inner>);
@@ -64,6 +78,10 @@ pub struct Inner {
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// What passwords are checked with.
     pub sign_ins: Arc<SignIns>,
+    /// What is counted.
+    pub figures: Figures,
+    /// Whether all works.
+    pub health: Health,
     /// What was told at the start.
     pub settings: Settings,
     /// Where acts are told to who looks on.
@@ -98,14 +116,18 @@ impl Admin {
         broker: Broker,
         clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
         sign_ins: Arc<SignIns>,
+        watched: Watched,
         settings: Settings,
     ) -> Self {
+        let Watched { figures, health } = watched;
         Self(Arc::new(Inner {
             directory,
             mailbox,
             broker,
             clock,
             sign_ins,
+            figures,
+            health,
             settings,
             changed: Changed::default(),
             challenges: Challenges::default(),
@@ -126,6 +148,8 @@ impl Admin {
             .merge(audit::router())
             .merge(bans::router())
             .merge(limits::router())
+            .merge(figures::router())
+            .merge(nodes::router())
             .with_state(self)
             .split_for_parts();
         let routes = routes.method_not_allowed_fallback(no_such_method);

@@ -8,7 +8,9 @@
 mod sections;
 mod setting;
 
-pub use sections::{Accounts, Config, Database, Http, Limits, Log, Mqtt, Retention, Tls, Webhooks};
+pub use sections::{
+    Accounts, Config, Database, Health, Http, Limits, Log, Mqtt, Retention, Tls, Webhooks,
+};
 pub use setting::{Bytes, LogFormat, Registration, Setting};
 
 use std::collections::BTreeMap;
@@ -399,6 +401,7 @@ impl Config {
                 1,
             ),
             ("retention.ttl_max", self.retention.ttl_max.as_secs(), 1),
+            ("health.stuck_after", self.health.stuck_after.as_secs(), 1),
         ] {
             least(key, value, floor, &mut wrong);
         }

@@ -172,6 +172,15 @@ section! {
 }
 
 section! {
+    /// `[health]`: when this server says that it is not well.
+    Health, "health";
+    /// Free bytes on the disk with the data below which it is not ready.
+    disk_free_min: Bytes = Bytes(256 * 1024 * 1024);
+    /// How long the database, the mailbox or the bus may take to answer.
+    stuck_after: Duration = Duration::from_secs(10);
+}
+
+section! {
     /// `[accounts]`
     Accounts, "accounts";
     /// Who may make an account; if not set, everyone on a loopback bind and the invited elsewhere.
@@ -216,6 +225,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[retention]`
     pub retention: Retention,
+    /// `[health]`
+    pub health: Health,
     /// `[accounts]`
     pub accounts: Accounts,
     /// `[log]`
@@ -238,6 +249,7 @@ impl Default for Config {
             webhooks: Webhooks::default(),
             limits: Limits::default(),
             retention: Retention::default(),
+            health: Health::default(),
             accounts: Accounts::default(),
             log: Log::default(),
         }
@@ -259,6 +271,7 @@ impl Config {
         self.webhooks.read(given);
         self.limits.read(given);
         self.retention.read(given);
+        self.health.read(given);
         self.accounts.read(given);
         self.log.read(given);
     }
@@ -280,6 +293,7 @@ impl Config {
         self.webhooks.write(out);
         self.limits.write(out);
         self.retention.write(out);
+        self.health.write(out);
         self.accounts.write(out);
         self.log.write(out);
     }

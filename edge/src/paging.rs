@@ -62,6 +62,11 @@ pub fn bad_cursor() -> ApiError {
 }
 
 impl<T> Page<T> {
+    /// One that is all there is.
+    pub fn whole(items: Vec<T>) -> Self {
+        Self { items, next: None }
+    }
+
     /// Of one item more than the limit, where there are so many.
     pub fn of(mut items: Vec<T>, limit: usize, cursor: impl Fn(&T) -> String) -> Self {
         let more = items.len() > limit;

@@ -39,7 +39,7 @@ const fn figure(
     }
 }
 
-const FIGURES: [Figure; 28] = [
+const FIGURES: [Figure; 32] = [
     figure(
         "belfry_build_info",
         Kind::Gauge,
@@ -53,6 +53,34 @@ const FIGURES: [Figure; 28] = [
         Unit::Seconds,
         &[],
         "When the server started, as Unix time",
+    ),
+    figure(
+        "belfry_check_failing",
+        Kind::Gauge,
+        Unit::Count,
+        &["check"],
+        "1 where a check of the health fails: store, mailbox, disk or bus",
+    ),
+    figure(
+        "belfry_disk_free_bytes",
+        Kind::Gauge,
+        Unit::Bytes,
+        &[],
+        "What is free on the disk with the data",
+    ),
+    figure(
+        "belfry_disk_bytes",
+        Kind::Gauge,
+        Unit::Bytes,
+        &[],
+        "What that disk holds in all",
+    ),
+    figure(
+        "belfry_memory_bytes",
+        Kind::Gauge,
+        Unit::Bytes,
+        &[],
+        "Memory of the server",
     ),
     figure(
         "belfry_accepted_total",

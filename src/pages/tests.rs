@@ -5,12 +5,13 @@ use super::*;
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use belfry_account::Accounts;
-use belfry_admin::Admin;
+use belfry_admin::{Admin, Figures, HealthSettings, Watched};
 use belfry_bridge::{Bridge, PushLimits, SealingKey};
 use belfry_broker::{Broker, Hub};
 use belfry_config::Config;
 use belfry_edge::TrustedProxies;
 use belfry_protocol::time::Timestamp;
+use belfry_store::directory::Directory;
 use belfry_store::mailbox::MailboxLimits;
 use belfry_store::mailbox::embedded::EmbeddedMailbox;
 use serde_json::Value;
@@ -41,7 +42,7 @@ const OPEN: [&str; 17] = [
 ];
 
 /// What the rooms say of their routes.
-async fn described(folder: &Path, directory: &Directory) -> OpenApi {
+async fn described(folder: &Path, directory: &Directory) -> (OpenApi, Health) {
     let config = Config::default();
     let clock: Arc<dyn Fn() -> Timestamp + Send + Sync> = Arc::new(Timestamp::default);
     let hub = Hub::start();
@@ -95,6 +96,21 @@ async fn described(folder: &Path, directory: &Directory) -> OpenApi {
         away_grace: std::time::Duration::from_secs(30),
         trusted_proxies: TrustedProxies::default(),
     };
+    let health = HealthSettings {
+        data_dir: folder.to_owned(),
+        disk_free_min: 0,
+        stuck_after: config.health.stuck_after,
+    };
+    let health = Health::new(
+        health,
+        directory.clone(),
+        Arc::clone(&mailbox),
+        broker.clone(),
+    );
+    let watched = Watched {
+        figures: Figures::new(Tally::default(), directory.clone(), Arc::clone(&clock)),
+        health: health.clone(),
+    };
     let (mailbox_of_admin, clock_of_admin) = (Arc::clone(&mailbox), Arc::clone(&clock));
     let accounts = Accounts::new(directory.clone(), mailbox, broker.clone(), clock, users);
     let admin = Admin::new(
@@ -103,6 +119,7 @@ async fn described(folder: &Path, directory: &Directory) -> OpenApi {
         broker,
         clock_of_admin,
         accounts.sign_ins(),
+        watched,
         belfry_admin::Settings {
             configured: belfry_admin::Configured::default(),
             public_url: String::new(),
@@ -114,7 +131,7 @@ async fn described(folder: &Path, directory: &Directory) -> OpenApi {
         .merge(belfry_bridge::router(bridge))
         .merge(accounts.router())
         .merge(admin.router());
-    rooms.split_for_parts().1
+    (rooms.split_for_parts().1, health)
 }
 
 struct Server {
@@ -133,9 +150,9 @@ impl Server {
         let recorder = collecting().unwrap().build_recorder();
         metrics::with_local_recorder(&recorder, figures::describe);
         let stopping = CancellationToken::new();
-        let document = described(folder.path(), &directory).await;
+        let (document, health) = described(folder.path(), &directory).await;
         Self {
-            router: router(document, recorder.handle(), directory, stopping.clone()),
+            router: router(document, recorder.handle(), health, stopping.clone()),
             stopping,
             _folder: folder,
         }
@@ -261,8 +278,12 @@ async fn what_the_description_refers_to_is_there() {
 #[tokio::test]
 async fn health_follows_the_server_and_metrics_are_prometheus_text() {
     let server = Server::new().await;
-    for (path, text) in [("/healthz", "ok\n"), ("/readyz", "ready\n")] {
-        assert_eq!(server.text(path).await, text);
+    for path in ["/healthz", "/readyz"] {
+        let report: Value = serde_json::from_str(&server.text(path).await).unwrap();
+        assert_eq!(report["health"], "ok", "{report}");
+        let names = report["checks"].as_array().unwrap().iter();
+        let names: Vec<_> = names.map(|check| check["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["store", "mailbox", "disk", "bus"]);
     }
     let page = server.get("/metrics").await;
     let content_type = page.headers()["content-type"].to_str().unwrap();
@@ -295,7 +316,7 @@ async fn health_follows_the_server_and_metrics_are_prometheus_text() {
         "application/problem+json"
     );
     assert!(stopping.headers().contains_key("retry-after"));
-    assert_eq!(server.text("/healthz").await, "ok\n");
+    assert!(server.text("/healthz").await.contains("\"health\":\"ok\""));
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ mod notes;
 mod permissions;
 mod search;
 mod second_factors;
+pub mod series;
 mod sites;
 mod transaction;
 mod webhooks;

@@ -222,7 +222,7 @@ impl Writer {
                     Job::Try { answer } => {
                         self.commit(std::mem::take(&mut batch));
                         // Nobody may want to know any more.
-                        let _ = answer.send(!self.failing || self.write(&[]).is_ok());
+                        let _ = answer.send(self.works());
                     }
                     Job::Stop => {
                         stop = true;
@@ -542,6 +542,11 @@ impl Writer {
     fn show_depth(&self) {
         metrics::gauge!("belfry_mailbox_depth").set(self.depth.entries as f64);
         metrics::gauge!("belfry_mailbox_bytes").set(self.depth.bytes as f64);
+    }
+
+    /// Whether it can be written; after a failure that is tried.
+    fn works(&mut self) -> bool {
+        !self.failing || self.write(&[]).is_ok()
     }
 
     /// Forgets everything in memory: the next command reads what is really on the disk.

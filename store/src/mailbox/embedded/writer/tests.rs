@@ -429,3 +429,21 @@ fn a_user_who_cannot_be_read_keeps_nothing_of_others() {
     assert!(!writer.prune(Slice::ALL));
     assert_eq!(due(&mut writer), [(11_000, 1)]);
 }
+
+#[test]
+fn after_a_write_that_failed_whoever_asks_has_one_tried() {
+    let folder = tempfile::tempdir().unwrap();
+    let shared = Arc::new(Shared::open(folder.path()).unwrap());
+    let clock: Clock = Arc::new(|| Timestamp::from_millis(1_000));
+    let limits = MailboxLimits::default();
+    let mut writer = Writer::new(shared, limits, clock, Box::new(|_| {})).unwrap();
+    assert!(ask(&mut writer, vec![block(true)])[0].is_ok());
+    let written = writer.batches;
+    assert!(writer.works());
+    assert_eq!(writer.batches, written, "all was well: nothing is tried");
+    fail(&mut writer, vec![block(false)]);
+    assert!(writer.works());
+    assert_eq!(writer.batches, written + 1);
+    assert!(writer.works());
+    assert_eq!(writer.batches, written + 1, "and all is well again");
+}
