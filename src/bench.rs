@@ -11,6 +11,7 @@ mod bystander;
 mod connection;
 mod device;
 mod disk;
+mod flood;
 mod idle;
 mod latency;
 mod poster;
@@ -46,6 +47,11 @@ pub(crate) enum Bench {
     /// The innocent program of `bystander`, which starts it
     #[command(hide = true)]
     Burn(bystander::Burn),
+    /// What a quiet site feels of one that posts 20 times what it may, and what that one costs
+    Flood(flood::Flood),
+    /// The site of `flood` that posts too much, which starts it
+    #[command(hide = true)]
+    Flooding(flood::Flooding),
     /// What the time of an answer tells of a user: muted, online, a full mailbox, a name that there is
     Privacy(privacy::Privacy),
     /// Many devices that lose their connection together and come back to what was posted meanwhile
@@ -100,6 +106,8 @@ pub(crate) fn run(bench: Bench, json: bool) -> anyhow::Result<()> {
                 Bench::Bystander(bystander) => bystander.run(report).await,
                 Bench::Hostile(hostile) => hostile.run().await,
                 Bench::Burn(burn) => burn.run(),
+                Bench::Flood(flood) => flood.run(report).await,
+                Bench::Flooding(flooding) => flooding.run().await,
                 Bench::Privacy(privacy) => privacy.run(report).await,
                 Bench::Storm(storm) => storm.run(report).await,
             }

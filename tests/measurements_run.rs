@@ -198,3 +198,24 @@ fn what_times_tell_is_compared_in_pairs() {
         );
     }
 }
+
+#[test]
+fn a_flood_is_felt_and_what_it_costs_is_counted() {
+    let lines = bench(&["flood", "--quota", "20", "--seconds", "1"]);
+    let [felt, costs @ ..] = &lines[..] else {
+        panic!("{lines:?}");
+    };
+    assert_eq!(felt["quiet_posts_per_second"], 10);
+    for name in ["refused_per_second", "p99_ratio", "control_p99_ratio"] {
+        positive(felt, name);
+    }
+    for name in ["quiet", "flooded", "control"] {
+        positive(&felt[name], "p99_ms");
+    }
+    let posts: Vec<_> = costs.iter().map(|cost| &cost["post"]).collect();
+    assert_eq!(posts, ["over quota", "no endpoint", "served"]);
+    for cost in costs {
+        positive(cost, "requests_per_second");
+        positive(cost, "server_microseconds");
+    }
+}

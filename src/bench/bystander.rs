@@ -7,10 +7,10 @@
 //! is counted apart. On a machine that is full the control is what to compare with: what it shows is
 //! the machine, and what a load adds to it is the server's doing.
 
-mod burn;
+pub(super) mod burn;
 mod load;
 mod requests;
-mod watch;
+pub(super) mod watch;
 
 use self::load::Load;
 use self::watch::Watch;
@@ -128,7 +128,7 @@ impl Bystander {
         let stand = Stand::start_with(&self.place, users, AS_SHIPPED).await?;
         let (bystanders, hostile) = stand.users.split_at(BYSTANDERS);
         let seconds = Duration::from_secs(self.seconds);
-        let mut watch = Watch::start(&stand, bystanders).await?;
+        let mut watch = Watch::start(&stand, bystanders, None).await?;
         // Caches and connections are as they will be.
         watch.measure(self.rate, SETTLE).await?;
 
@@ -173,7 +173,7 @@ impl Bystander {
 }
 
 /// This program again, once it says that it has begun. It ends with this one.
-async fn second_process(arguments: &[String], input: &str) -> anyhow::Result<Child> {
+pub(super) async fn second_process(arguments: &[String], input: &str) -> anyhow::Result<Child> {
     let mut process = Command::new(std::env::current_exe()?)
         .arg("bench")
         .args(arguments)

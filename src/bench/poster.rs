@@ -28,31 +28,62 @@ pub(super) fn mark(body: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(bytes))
 }
 
-pub(super) struct Poster(Connection<Full<Bytes>>);
+pub(super) struct Poster {
+    connection: Connection<Full<Bytes>>,
+    /// What proves the site, where something does.
+    authorization: Option<String>,
+}
 
 impl Poster {
     pub(super) async fn connect(server: SocketAddr) -> anyhow::Result<Self> {
-        Ok(Self(Connection::connect(server).await?))
+        Ok(Self {
+            connection: Connection::connect(server).await?,
+            authorization: None,
+        })
     }
 
     /// Over a connection to the server.
     pub(super) async fn over(stream: TcpStream, server: SocketAddr) -> anyhow::Result<Self> {
-        Ok(Self(Connection::over(stream, server).await?))
+        Ok(Self {
+            connection: Connection::over(stream, server).await?,
+            authorization: None,
+        })
+    }
+
+    /// As this site.
+    pub(super) fn with_authorization(self, authorization: Option<String>) -> Self {
+        Self {
+            authorization,
+            ..self
+        }
     }
 
     /// Posts, and returns when the 201 is there.
     pub(super) async fn post(&mut self, endpoint: &Secret, body: Bytes) -> anyhow::Result<()> {
-        let request = Request::post(format!("/push/{}", endpoint.expose()))
+        match self.ask(endpoint.expose(), body).await? {
+            (StatusCode::CREATED, _) => Ok(()),
+            (status, problem) => {
+                let problem = String::from_utf8_lossy(&problem);
+                bail!("a post was answered {status}: {problem}");
+            }
+        }
+    }
+
+    /// Posts, and returns what it is answered.
+    pub(super) async fn ask(
+        &mut self,
+        endpoint: &str,
+        body: Bytes,
+    ) -> anyhow::Result<(StatusCode, Bytes)> {
+        let mut request = Request::post(format!("/push/{endpoint}"))
             .header("ttl", "86400")
             .header("content-encoding", "crypto-box");
-        let answer = self.0.send(request, Full::new(body)).await?;
-        let status = answer.status();
-        let problem = answer.into_body().collect().await?.to_bytes();
-        if status != StatusCode::CREATED {
-            let problem = String::from_utf8_lossy(&problem);
-            bail!("a post was answered {status}: {problem}");
+        if let Some(authorization) = &self.authorization {
+            request = request.header("authorization", authorization);
         }
-        Ok(())
+        let answer = self.connection.send(request, Full::new(body)).await?;
+        let status = answer.status();
+        Ok((status, answer.into_body().collect().await?.to_bytes()))
     }
 }
 

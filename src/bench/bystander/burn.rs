@@ -15,7 +15,7 @@ pub(crate) struct Burn {
     cores: f64,
 }
 
-pub(super) fn arguments(cores: f64) -> Vec<String> {
+pub(in crate::bench) fn arguments(cores: f64) -> Vec<String> {
     vec![
         "burn".to_owned(),
         "--cores".to_owned(),

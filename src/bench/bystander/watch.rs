@@ -28,7 +28,7 @@ struct Due {
     endpoint: Secret,
 }
 
-pub(super) struct Watch {
+pub(in crate::bench) struct Watch {
     endpoints: Vec<Secret>,
     due: mpsc::Sender<Due>,
     arrived: mpsc::Receiver<(u64, Instant)>,
@@ -37,7 +37,12 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) async fn start(stand: &Stand, users: &[Seeded]) -> anyhow::Result<Self> {
+    /// Devices of these users, posted to by senders that prove nothing, or by a site.
+    pub(in crate::bench) async fn start(
+        stand: &Stand,
+        users: &[Seeded],
+        site: Option<String>,
+    ) -> anyhow::Result<Self> {
         let (seen, arrived) = mpsc::channel(WAITING);
         let (due, dues) = mpsc::channel(WAITING);
         let dues = Arc::new(Mutex::new(dues));
@@ -49,6 +54,7 @@ impl Watch {
         for number in 0..POSTERS {
             let from = Ipv4Addr::new(127, 0, 1, number + 1);
             let poster = poster(stand.http, from).await?;
+            let poster = poster.with_authorization(site.clone());
             connections.spawn(post(poster, Arc::clone(&dues)));
         }
         Ok(Self {
@@ -62,7 +68,7 @@ impl Watch {
 
     /// Posts at this rate for so long, each at its time and not when the one before is answered, and
     /// gives how long each took from when it was due to the device.
-    pub(super) async fn measure(
+    pub(in crate::bench) async fn measure(
         &mut self,
         rate: u32,
         time: Duration,
