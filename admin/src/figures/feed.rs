@@ -3,7 +3,7 @@
 
 use super::live::Live;
 use crate::Admin;
-use crate::seat::{Reader, Seat};
+use crate::seat::{Reader, Refused, Seat};
 use axum::body::Body;
 use axum::extract::{FromRequestParts as _, Request, State};
 use axum::http::request::Parts;
@@ -103,7 +103,7 @@ impl Drop for Looking {
         (status = 429, description = "As many look on as may", body = Problem, headers(("Retry-After" = u64))),
     )
 )]
-async fn live(State(admin): State<Admin>, request: Request) -> Result<Response, ApiError> {
+async fn live(State(admin): State<Admin>, request: Request) -> Result<Response, Refused> {
     let (mut parts, _) = request.into_parts();
     let Reader(seat) = Reader::from_request_parts(&mut parts, &admin).await?;
     parts.headers.remove(IN_USE);
@@ -221,14 +221,16 @@ impl Feed {
     }
 
     /// Why the looker may not look on any more.
-    async fn may_not(&mut self) -> Option<String> {
+    async fn may_not(&mut self) -> Option<&'static str> {
         let asked = Reader::from_request_parts(&mut self.parts, &self.admin).await;
-        let error = asked.err()?;
-        let (problem, _) = error.into_problem();
-        if problem.problem.status == StatusCode::SERVICE_UNAVAILABLE.as_u16() {
-            // The directory does not answer: nobody lost a right by that.
-            return None;
+        match asked.err()? {
+            Refused::Ended(why) => Some(why),
+            Refused::Problem(error) => {
+                let (told, _) = error.into_problem();
+                // The directory does not answer: nobody lost a right by that.
+                let unavailable = StatusCode::SERVICE_UNAVAILABLE.as_u16();
+                (told.problem.status != unavailable).then_some("signed-out")
+            }
         }
-        Some("signed-out".to_owned())
     }
 }
