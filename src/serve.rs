@@ -203,7 +203,7 @@ async fn serve(config: Config, room: Room) -> anyhow::Result<()> {
     tasks.spawn(write_down_notes(directory.clone(), stopping.clone()));
     tasks.spawn(log_audit_head(directory.clone(), stopping.clone()));
     tasks.spawn(admin.clone().keep_bans(stopping.clone()));
-    tasks.spawn(admin.clear_away(stopping.clone()));
+    tasks.spawn(admin.clone().clear_away(stopping.clone()));
     tasks.spawn(tls::reload_on_hangup(
         config.clone(),
         tls,
