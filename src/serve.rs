@@ -172,6 +172,7 @@ async fn serve(config: Config, room: Room) -> anyhow::Result<()> {
     let routes = api
         .merge(pages)
         .merge(console)
+        .merge(Admin::pages())
         .merge(broker.websocket_router());
     let gate = http::Gate {
         trusted: trusted.clone(),

@@ -44,6 +44,7 @@ mod the_certificate_is_renewed;
 mod the_console_comes_with_the_program;
 mod the_description_is_true;
 mod the_end_is_orderly;
+mod the_first_admin_comes_by_link;
 mod the_senders_pages_run;
 mod unifiedpush;
 mod walkthrough;

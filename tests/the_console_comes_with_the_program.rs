@@ -233,3 +233,45 @@ async fn pages_are_read_and_no_more() {
         assert_eq!(kind, "application/problem+json", "{method} {path}");
     }
 }
+
+#[tokio::test]
+async fn the_dashboard_comes_too_and_may_use_less() {
+    let server = TestServer::start();
+    let page = get(&server, "/admin").await;
+    let policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+         font-src 'self'; connect-src 'self'; manifest-src 'none'; worker-src 'none'; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+         require-trusted-types-for 'script'; trusted-types 'none'";
+    for (name, expected) in [
+        ("content-security-policy", policy),
+        ("content-type", "text/html; charset=utf-8"),
+        ("cross-origin-opener-policy", "same-origin"),
+        ("cross-origin-resource-policy", "same-origin"),
+        ("referrer-policy", "no-referrer"),
+        ("x-content-type-options", "nosniff"),
+        ("x-frame-options", "DENY"),
+        ("cache-control", "no-cache"),
+    ] {
+        assert_eq!(page.header(name), expected, "{name}");
+    }
+    let permissions = page.header("permissions-policy");
+    for may in [
+        "publickey-credentials-get=(self)",
+        "publickey-credentials-create=(self)",
+    ] {
+        assert!(permissions.contains(may), "{permissions}");
+    }
+    let slash = server.http_client().get(format!("{}/admin/", server.url()));
+    let slash = slash.send().await.expect("an answer");
+    assert_eq!(slash.status(), 308);
+    assert_eq!(slash.headers()["location"], "/admin");
+    let named = named_in(&page);
+    assert!(named.iter().any(|path| path.ends_with(".js")), "{named:?}");
+    for path in named {
+        let file = get(&server, &path).await;
+        if path.starts_with("/admin/assets/") {
+            let kept = "public, max-age=31536000, immutable";
+            assert_eq!(file.header("cache-control"), kept, "{path}");
+        }
+    }
+}

@@ -8,6 +8,7 @@ mod audit;
 pub mod bans;
 mod challenges;
 pub mod changed;
+mod dashboard;
 pub mod desk;
 mod failures;
 pub mod figures;
@@ -135,6 +136,11 @@ impl Admin {
             told_bans: Mutex::default(),
             counting: Mutex::default(),
         }))
+    }
+
+    /// The pages that make all of this something to look at.
+    pub fn pages() -> axum::Router {
+        dashboard::router()
     }
 
     /// The routes.

@@ -159,7 +159,7 @@ impl Seat {
         }
         let reads = matches!(parts.method, Method::GET | Method::HEAD);
         if !reads {
-            admin.settings.from_our_page(&parts.headers)?;
+            admin.settings.refuse_other_pages(&parts.headers)?;
         }
         let mut session = found.session;
         let used = !reads || session::says_so(&parts.headers);

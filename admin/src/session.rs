@@ -100,7 +100,7 @@ impl crate::Settings {
     ///
     /// # Errors
     /// 403 with the type `cross-site`.
-    pub(crate) fn from_our_page(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+    pub(crate) fn refuse_other_pages(&self, headers: &HeaderMap) -> Result<(), ApiError> {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let origin = text(header::ORIGIN.as_str()).unwrap_or_default();
         // A server of one's own machine has many names; the page is of the one that was asked.
@@ -141,7 +141,7 @@ impl FromRequestParts<Admin> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, admin: &Admin) -> Result<Self, ApiError> {
-        admin.settings.from_our_page(&parts.headers)?;
+        admin.settings.refuse_other_pages(&parts.headers)?;
         Ok(Self::of(parts, admin))
     }
 }
@@ -198,7 +198,7 @@ mod tests {
             let name: header::HeaderName = name.parse().expect("a name");
             map.append(name, value.parse().expect("a value"));
         }
-        let answer = settings(url).from_our_page(&map);
+        let answer = settings(url).refuse_other_pages(&map);
         assert_eq!(answer.is_ok(), ours, "{url} {headers:?}");
     }
 

@@ -26,8 +26,10 @@ pub(crate) fn step_of(secret: &[u8], code: &str, now: Timestamp) -> Option<u64> 
     let step = now.as_millis() / 1_000 / STEP_SECS;
     let near = step.saturating_sub(STEPS_OFF)..=step + STEPS_OFF;
     // All are computed, whichever it is.
-    let steps = near.filter(|step| code_of(secret, *step) == code);
-    steps.last()
+    near.fold(None, |found, step| match code_of(secret, step) == code {
+        true => Some(step),
+        false => found,
+    })
 }
 
 /// RFC 4226 §5.3.

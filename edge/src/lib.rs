@@ -11,6 +11,7 @@ pub mod given;
 pub mod layers;
 pub mod limit;
 pub mod number;
+pub mod pages;
 pub mod paging;
 pub mod password;
 
