@@ -160,7 +160,7 @@ impl Flood {
         let site = Site::new(&stand, flooded);
         let felt = self.felt(&stand, quiet, &site, seconds).await?;
         report.line(&felt)?;
-        tokio::time::sleep(SETTLE).await;
+        tokio::time::sleep(seconds.min(SETTLE)).await;
         report.line(&cost("over quota", 429, &stand, &site, seconds).await?)?;
         let nowhere = Site {
             endpoints: vec![NO_ENDPOINT.to_owned()],
@@ -185,7 +185,7 @@ impl Flood {
         let quiet_site = Site::new(stand, quiet);
         let mut watch = Watch::start(stand, quiet, Some(quiet_site.authorization)).await?;
         // Caches and connections are as they will be.
-        watch.measure(rate, SETTLE).await?;
+        watch.measure(rate, seconds.min(SETTLE)).await?;
         let before = Spent::of(stand.process_id()?)?;
         let quiet = watch.measure(rate, seconds).await?;
         let quiet_cores = Spent::of(stand.process_id()?)?.cores_since(&before);
@@ -209,7 +209,7 @@ impl Flood {
         let server_cores = Spent::of(stand.process_id()?)?.cores_since(&spent.0);
         let flood_cores = Spent::of(flood_id)?.cores_since(&spent.1);
         flood.kill().await?;
-        tokio::time::sleep(SETTLE).await;
+        tokio::time::sleep(seconds.min(SETTLE)).await;
 
         let cost = flood_cores + (server_cores - quiet_cores).max(0.0);
         let mut burning = second_process(&burn::arguments(cost), "").await?;
@@ -257,7 +257,7 @@ async fn cost(
 ) -> anyhow::Result<Cost> {
     let mut posters = site.posters(stand.http).await?;
     // The burst that a site has is used up, and caches are as they will be.
-    run(&mut posters, site, Instant::now() + SETTLE).await?;
+    run(&mut posters, site, Instant::now() + time.min(SETTLE)).await?;
     let (begun, before) = (Instant::now(), processor::seconds(stand.process_id()?)?);
     let answers = run(&mut posters, site, begun + time).await?;
     let (took, after) = (begun.elapsed(), processor::seconds(stand.process_id()?)?);
