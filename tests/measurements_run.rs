@@ -213,7 +213,7 @@ fn a_flood_is_felt_and_what_it_costs_is_counted() {
         positive(&felt[name], "p99_ms");
     }
     let posts: Vec<_> = costs.iter().map(|cost| &cost["post"]).collect();
-    assert_eq!(posts, ["over quota", "no endpoint", "served"]);
+    assert_eq!(posts, ["over quota", "no endpoint", "served", "blocked"]);
     for cost in costs {
         positive(cost, "requests_per_second");
         positive(cost, "server_microseconds");

@@ -1,5 +1,6 @@
 //! What a site that keeps its quota feels of another that posts many times what it may, and what each of
-//! its posts costs the server: one that is served, one over the quota, one that names no endpoint.
+//! its posts costs the server: one that is served, one over the quota, one of a site that is
+//! blocked, one that names no endpoint.
 //!
 //! Both prove themselves with VAPID, and the flood comes from a process of its own, so that what it costs
 //! is counted apart. As for `bystander`, an innocent program that burns as much processor time shows what
@@ -171,7 +172,9 @@ impl Flood {
 
         let stand = Stand::start_with(&self.place, users, &config(u32::MAX)).await?;
         let site = Site::new(&stand, &stand.users);
-        report.line(&cost("served", 201, &stand, &site, seconds).await?)
+        report.line(&cost("served", 201, &stand, &site, seconds).await?)?;
+        stand.ban_site().await?;
+        report.line(&cost("blocked", 403, &stand, &site, seconds).await?)
     }
 
     async fn felt(

@@ -1,15 +1,21 @@
 //! The server under measurement, its users, devices and permissions.
 
 use super::Place;
+use super::connection::Connection;
 use super::device::{Over, Route};
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
+use belfry_admin::desk::{self, NewToken};
 use belfry_protocol::id::{DeviceId, PermissionId, SessionId, SiteKeyId, UserId};
 use belfry_protocol::push::Urgency;
 use belfry_protocol::secret::Secret;
 use belfry_protocol::time::Timestamp;
 use belfry_store::directory::{
-    Device, DeviceKind, Directory, NewDevice, NewPermission, Permission, PermissionState, SiteKey,
+    Actor, Device, DeviceKind, Directory, NewDevice, NewPermission, Permission, PermissionState,
+    Role, SiteKey,
 };
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::{Request, StatusCode};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
 use std::time::SystemTime;
@@ -48,6 +54,8 @@ pub(super) struct Stand {
     pub(super) endpoints: Vec<Secret>,
     /// The API key of the site that all are for.
     pub(super) site_key: String,
+    /// An API token of the operator's.
+    admin_token: String,
     folder: TempDir,
 }
 
@@ -120,6 +128,7 @@ impl Stand {
             }
         }
         let site_key = site_key(&directory).await?;
+        let admin_token = admin_token(&directory).await?;
         directory.close().await;
 
         let program = match &place.program {
@@ -154,6 +163,7 @@ impl Stand {
             users: seeded,
             endpoints,
             site_key,
+            admin_token,
             folder,
         })
     }
@@ -216,6 +226,27 @@ impl Stand {
         });
         let values: Vec<f64> = values.map(str::parse).collect::<Result<_, _>>()?;
         Ok(values.iter().sum())
+    }
+
+    /// Keeps the site out that every permission is for.
+    pub(super) async fn ban_site(&self) -> anyhow::Result<()> {
+        let ban = serde_json::json!({
+            "kind": "site", "value": SITE, "reason": "a measurement", "ends": null,
+        });
+        let request = Request::post("/admin/v1/bans")
+            .header("authorization", format!("Bearer {}", self.admin_token))
+            .header("content-type", "application/json");
+        let mut connection = Connection::connect(self.http).await?;
+        let ban = Full::new(Bytes::from(ban.to_string()));
+        let answer = connection.send(request, ban).await?;
+        let status = answer.status();
+        let said = answer.into_body().collect().await?.to_bytes();
+        let said = String::from_utf8_lossy(&said);
+        ensure!(
+            status == StatusCode::CREATED,
+            "a ban was answered {status}: {said}"
+        );
+        Ok(())
     }
 
     fn memory(&self, name: &str) -> anyhow::Result<u64> {
@@ -306,6 +337,18 @@ async fn site_key(directory: &Directory) -> anyhow::Result<String> {
         .create_site_key(&site, &key, secret.hash())
         .await?;
     Ok(secret.expose().to_owned())
+}
+
+async fn admin_token(directory: &Directory) -> anyhow::Result<String> {
+    let new = NewToken {
+        name: "bench".to_owned(),
+        role: Role::Admin,
+        ends: None,
+    };
+    let now = Timestamp::of(SystemTime::now());
+    let made = desk::create_token(directory, new, &Actor::Operator, now).await;
+    let (_, token) = made.map_err(|error| anyhow::anyhow!("no token: {error:?}"))?;
+    Ok(token)
 }
 
 pub(super) fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
