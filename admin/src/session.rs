@@ -189,6 +189,7 @@ mod tests {
             public_url: url.to_owned(),
             admin_url: url.to_owned(),
             trusted_proxies: TrustedProxies::default(),
+            configured: crate::Configured::of(&belfry_config::Config::default()),
         }
     }
 

@@ -124,9 +124,26 @@ impl Server {
             public_url: URL.to_owned(),
             admin_url: URL.to_owned(),
             trusted_proxies: TrustedProxies::default(),
+            configured: Configured::of(&belfry_config::Config::default()),
         };
         let sign_ins = Arc::new(sign_ins);
-        let admin = Admin::new(directory, mailbox, broker, clock, sign_ins, settings);
+        let health = HealthSettings {
+            data_dir: folder.path().to_owned(),
+            disk_free_min: 0,
+            stuck_after: Duration::from_secs(60),
+        };
+        let watched = Watched {
+            figures: Figures::new(Tally::default(), directory.clone(), Arc::clone(&clock)),
+            health: Health::new(
+                health,
+                directory.clone(),
+                Arc::clone(&mailbox),
+                broker.clone(),
+            ),
+        };
+        let admin = Admin::new(
+            directory, mailbox, broker, clock, sign_ins, watched, settings,
+        );
         let router = belfry_edge::layers::finish(admin.clone().router().into());
         Self {
             admin,
