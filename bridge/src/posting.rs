@@ -231,7 +231,8 @@ impl Inner {
         }
         if !accepted.repeated {
             metrics::counter!("belfry_accepted_total").increment(1);
-            self.directory.note_use(sender.user, sender.permission, now);
+            self.directory
+                .note_use(sender.user, sender.permission, site, now);
             self.directory.note_post(site, true);
         }
         let url = self.sealing.url_of(sender.user, &accepted);

@@ -16,6 +16,7 @@ mod limits;
 mod links;
 mod notes;
 mod permissions;
+mod rolls;
 mod search;
 mod second_factors;
 pub mod series;
@@ -33,6 +34,7 @@ pub use idle::{IDLE_PAGE, Idle};
 pub use keyrings::Keyring;
 pub use links::{Founder, Link, LinkKind};
 pub use permissions::{Endpoint, NewPermission, Permission, PermissionState};
+pub use rolls::{ListedSite, ListedUser, Place, UserOrder, UserSorts, UsersAsked};
 pub use search::{SEARCH_WORDS_MAX, Words, fold};
 pub use second_factors::{Passkey, Totp};
 pub use sites::{Site, SiteCaller, SiteKey, VapidKey};
@@ -197,6 +199,7 @@ impl Directory {
             .read_bans(Timestamp::of(SystemTime::now()))
             .await?;
         directory.read_limits().await?;
+        directory.fold_names().await?;
         Ok(directory)
     }
 

@@ -121,6 +121,13 @@ pub trait Mailbox: Send + Sync + 'static {
     /// first, and 0 again for a user who was erased.
     fn heads(&self, users: Vec<UserId>) -> impl Future<Output = Result<Vec<Seq>, Refusal>> + Send;
 
+    /// How much the mailboxes of these users hold that is still owed to some device, in their order.
+    /// Each is counted anew, entry by entry: ask for a page of users, not for all.
+    fn holdings(
+        &self,
+        users: Vec<UserId>,
+    ) -> impl Future<Output = Result<Vec<Holding>, Refusal>> + Send;
+
     /// The answer remembered for an idempotency key under a permission, so that a repeat costs no
     /// quota; `None` for one that is not known, or a day old. It says nothing about whether a post
     /// would be accepted now. An accept that is under way is not seen: only its commit is, and
@@ -208,6 +215,15 @@ pub struct Page {
     pub considered: Seq,
     /// The user's head when it was read.
     pub head: Seq,
+}
+
+/// What a mailbox holds that is owed to some device, private messages included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Holding {
+    /// How many entries.
+    pub entries: u64,
+    /// Posted body bytes.
+    pub bytes: u64,
 }
 
 /// Which part of the log to read.

@@ -140,8 +140,9 @@ async fn a_permission_is_muted_renamed_and_revoked_and_devices_are_told() {
     let user = server.ask("GET", "/v1/me", &token.0, Value::Null).await;
     let user: UserId = user.text("user_id").parse().unwrap();
     let now = Timestamp::from_millis(START + 5_000);
+    let site = SITE.parse().unwrap();
     for _ in 0..7 {
-        server.directory.note_use(user, id, now);
+        server.directory.note_use(user, id, &site, now);
     }
     let used = server.ask("GET", &path, &token.0, Value::Null).await;
     assert_eq!(

@@ -7,8 +7,8 @@ use belfry_protocol::id::{NotificationId, PermissionId, UserId};
 use belfry_store::mailbox::command::Idempotency;
 use belfry_store::mailbox::embedded::stepped::SteppedMailbox;
 use belfry_store::mailbox::{
-    Accepted, Command, Entry, HistoryRange, Mailbox, OutboxPage, Outcome, Owner, Page, Refusal,
-    Retained, Seq, View,
+    Accepted, Command, Entry, HistoryRange, Holding, Mailbox, OutboxPage, Outcome, Owner, Page,
+    Refusal, Retained, Seq, View,
 };
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -130,6 +130,10 @@ impl Mailbox for Engine {
 
     async fn heads(&self, users: Vec<UserId>) -> Result<Vec<Seq>, Refusal> {
         self.read(self.mailbox.heads(users)).await
+    }
+
+    async fn holdings(&self, users: Vec<UserId>) -> Result<Vec<Holding>, Refusal> {
+        self.read(self.mailbox.holdings(users)).await
     }
 
     async fn idempotent(

@@ -1,7 +1,8 @@
 //! Accounts and their sign-ins.
 
 use super::admins::Role;
-use super::{Directory, DirectoryError, execute, fetch, id, millis, time, unique};
+use super::transaction::{Transaction, execute_in};
+use super::{Directory, DirectoryError, execute, fetch, fold, id, millis, time, unique};
 use belfry_protocol::id::{DeviceId, SessionId, UserId};
 use belfry_protocol::secret::SecretHash;
 use belfry_protocol::time::Timestamp;
@@ -76,6 +77,36 @@ fn seconds(count: i64) -> Duration {
     Duration::from_secs(u64::try_from(count).unwrap_or(0))
 }
 
+/// An account that is made.
+pub(super) struct Made<'a> {
+    pub(super) user: UserId,
+    pub(super) name: &'a str,
+    pub(super) password_hash: &'a str,
+    pub(super) role: Role,
+}
+
+/// Makes an account, as part of what else is done; [`DirectoryError::Taken`] where the name is.
+pub(super) async fn insert(
+    transaction: &mut Transaction,
+    made: &Made<'_>,
+    now: Timestamp,
+) -> Result<(), DirectoryError> {
+    execute_in!(
+        transaction,
+        "INSERT INTO accounts (user_id, name, display_name, password_hash, created, words, role) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        &made.user.as_bytes()[..],
+        made.name.to_lowercase(),
+        made.name,
+        made.password_hash,
+        millis(now),
+        fold(made.name),
+        made.role.number()
+    )
+    .map_err(unique)?;
+    Ok(())
+}
+
 impl Directory {
     /// Makes an account. Names are unique without regard to case.
     ///
@@ -88,17 +119,15 @@ impl Directory {
         password_hash: &str,
         now: Timestamp,
     ) -> Result<(), DirectoryError> {
-        execute!(
-            self,
-            "INSERT INTO accounts (user_id, name, display_name, password_hash, created) VALUES ($1, $2, $3, $4, $5)",
-            &user.as_bytes()[..],
-            name.to_lowercase(),
+        let mut transaction = self.begin().await?;
+        let made = Made {
+            user,
             name,
             password_hash,
-            millis(now)
-        )
-        .map_err(unique)?;
-        Ok(())
+            role: Role::None,
+        };
+        insert(&mut transaction, &made, now).await?;
+        transaction.commit().await
     }
 
     /// The account with this name, in any case.

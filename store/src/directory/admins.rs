@@ -30,7 +30,7 @@ pub enum Role {
 }
 
 impl Role {
-    fn number(self) -> i64 {
+    pub(super) fn number(self) -> i64 {
         match self {
             Self::None => 0,
             Self::Viewer => 1,

@@ -1,10 +1,12 @@
 //! Links that are good for one use: to become the first admin, to make an account, and to set a new
 //! password. What a link lets somebody do and its end are one transaction.
 
+use super::accounts::{Made, insert};
 use super::admin_sessions::{AdminSession, keep};
+use super::admins::Role;
 use super::audit::{Act, Actor, append};
 use super::transaction::{execute_in, fetch_in};
-use super::{Directory, DirectoryError, execute, fetch, id, millis, time, unique};
+use super::{Directory, DirectoryError, execute, fetch, id, millis, time};
 use belfry_protocol::id::{LinkId, UserId};
 use belfry_protocol::secret::SecretHash;
 use belfry_protocol::time::Timestamp;
@@ -153,25 +155,24 @@ impl Directory {
         if used == 0 || admins > 0 {
             return Ok(false);
         }
-        let bytes = &user.as_bytes()[..];
         match founder {
-            Founder::New { password_hash } => execute_in!(
-                &mut transaction,
-                "INSERT INTO accounts (user_id, name, display_name, password_hash, created, role) \
-                 VALUES ($1, $2, $3, $4, $5, 2)",
-                bytes,
-                name.to_lowercase(),
-                name,
-                password_hash,
-                millis(now)
-            )
-            .map_err(unique)?,
-            Founder::Known => execute_in!(
-                &mut transaction,
-                "UPDATE accounts SET role = 2 WHERE user_id = $1",
-                bytes
-            )?,
-        };
+            Founder::New { password_hash } => {
+                let made = Made {
+                    user,
+                    name,
+                    password_hash,
+                    role: Role::Admin,
+                };
+                insert(&mut transaction, &made, now).await?;
+            }
+            Founder::Known => {
+                execute_in!(
+                    &mut transaction,
+                    "UPDATE accounts SET role = 2 WHERE user_id = $1",
+                    &user.as_bytes()[..]
+                )?;
+            }
+        }
         keep(&mut transaction, cookie, session).await?;
         let by = Actor::Account {
             id: user,
@@ -391,16 +392,13 @@ impl Directory {
         let Some((author, link)) = row else {
             return Ok(false);
         };
-        execute_in!(
-            &mut transaction,
-            "INSERT INTO accounts (user_id, name, display_name, password_hash, created) VALUES ($1, $2, $3, $4, $5)",
-            &user.as_bytes()[..],
-            name.to_lowercase(),
+        let made = Made {
+            user,
             name,
             password_hash,
-            millis(now)
-        )
-        .map_err(unique)?;
+            role: Role::None,
+        };
+        insert(&mut transaction, &made, now).await?;
         let by = Actor::Account {
             id: user,
             name: name.to_owned(),

@@ -3,7 +3,9 @@
 //! written. A crash loses the last few seconds of it and nothing that was promised.
 
 use super::transaction::execute_in;
-use super::{Device, Directory, DirectoryError, Permission, Pool, SiteKey, millis};
+use super::{
+    Device, Directory, DirectoryError, ListedSite, ListedUser, Permission, Pool, SiteKey, millis,
+};
 use belfry_protocol::id::{DeviceId, PermissionId, SiteKeyId, UserId};
 use belfry_protocol::site::Origin;
 use belfry_protocol::time::Timestamp;
@@ -22,6 +24,7 @@ type Seen = HashMap<(UserId, DeviceId), Timestamp>;
 type Used = HashMap<(UserId, PermissionId), Use>;
 type Keys = HashMap<(Origin, Vec<u8>), Shown>;
 type Called = HashMap<(Origin, SiteKeyId), Timestamp>;
+type SitesUsed = HashMap<Origin, Timestamp>;
 
 /// How often a permission was used since that was last written down, and when last.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +48,7 @@ struct Waiting {
     used: Used,
     called: Called,
     keys: Keys,
+    sites_used: SitesUsed,
 }
 
 /// The notes that wait.
@@ -91,9 +95,16 @@ impl Directory {
         }
     }
 
-    /// Counts a notification that was accepted under a permission then.
-    pub fn note_use(&self, user: UserId, permission: PermissionId, at: Timestamp) {
-        let used = &mut self.notes.lock().used;
+    /// Counts a notification that was accepted under a permission of a site then.
+    pub fn note_use(&self, user: UserId, permission: PermissionId, site: &Origin, at: Timestamp) {
+        let waiting = &mut *self.notes.lock();
+        let sites = &mut waiting.sites_used;
+        if let Some(last) = sites.get_mut(site) {
+            *last = (*last).max(at);
+        } else if sites.len() < WAITING_MAX {
+            sites.insert(site.clone(), at);
+        }
+        let used = &mut waiting.used;
         if used.len() < WAITING_MAX || used.contains_key(&(user, permission)) {
             let fresh = Use { times: 0, last: at };
             let used = used.entry((user, permission)).or_insert(fresh);
@@ -134,17 +145,20 @@ impl Directory {
     /// # Errors
     /// The directory is unavailable.
     pub async fn write_down_notes(&self) -> Result<(), DirectoryError> {
-        let (seen, used, called, keys): (Vec<_>, Vec<_>, Vec<_>, Vec<_>) = {
+        let (seen, used, called, keys, sites_used): (Vec<_>, Vec<_>, Vec<_>, Vec<_>, Vec<_>) = {
             let waiting = self.notes.lock();
             let seen = waiting.seen.iter().map(|(key, at)| (*key, *at));
             let used = waiting.used.iter().map(|(key, used)| (*key, *used));
             let called = waiting.called.iter().map(|(key, at)| (key.clone(), *at));
             let keys = waiting.keys.iter().map(|(key, at)| (key.clone(), *at));
+            let sites_used = waiting.sites_used.iter();
+            let sites_used = sites_used.map(|(site, at)| (site.clone(), *at));
             (
                 seen.collect(),
                 used.collect(),
                 called.collect(),
                 keys.collect(),
+                sites_used.collect(),
             )
         };
         for batch in seen.chunks(NOTES_PER_WRITE) {
@@ -158,6 +172,9 @@ impl Directory {
         }
         for batch in keys.chunks(NOTES_PER_WRITE) {
             self.write_keys(batch).await?;
+        }
+        for batch in sites_used.chunks(NOTES_PER_WRITE) {
+            self.write_sites_used(batch).await?;
         }
         Ok(())
     }
@@ -247,6 +264,18 @@ impl Directory {
         Ok(())
     }
 
+    async fn write_sites_used(&self, batch: &[(Origin, Timestamp)]) -> Result<(), DirectoryError> {
+        let _writing = self.notes.writing.write().await;
+        self.write_site_uses(batch).await?;
+        let waiting = &mut self.notes.lock().sites_used;
+        for (site, at) in batch {
+            if waiting.get(site) == Some(at) {
+                waiting.remove(site);
+            }
+        }
+        Ok(())
+    }
+
     async fn write_used(
         &self,
         batch: &[((UserId, PermissionId), Use)],
@@ -302,6 +331,25 @@ impl Notes {
     pub(super) fn add_to_site_key(&self, site: &Origin, key: &mut SiteKey) {
         if let Some(at) = self.lock().called.get(&(site.clone(), key.id)) {
             key.last_used = key.last_used.max(Some(*at));
+        }
+    }
+
+    /// Adds what waits to rows that were read.
+    pub(super) fn add_to_users(&self, users: &mut [ListedUser]) {
+        let mut listed: HashMap<UserId, &mut ListedUser> =
+            users.iter_mut().map(|user| (user.user, user)).collect();
+        for ((user, _), at) in &self.lock().seen {
+            if let Some(user) = listed.get_mut(user) {
+                user.last_seen = user.last_seen.max(Some(*at));
+            }
+        }
+    }
+
+    /// Adds what waits to rows that were read.
+    pub(super) fn add_to_sites(&self, sites: &mut [ListedSite]) {
+        let waiting = &self.lock().sites_used;
+        for site in sites {
+            site.last_used = site.last_used.max(waiting.get(&site.site).copied());
         }
     }
 

@@ -4,6 +4,7 @@
 
 mod admins;
 mod postgresql;
+mod rolls;
 mod series;
 mod sites;
 mod webhooks;
@@ -58,6 +59,7 @@ async fn everything(directory: &Directory) {
     webhooks::everything(directory).await;
     admins::everything(directory).await;
     series::everything(directory).await;
+    rolls::everything(directory).await;
     let first = directory.server_secret("seal", [1; 32]).await.unwrap();
     assert_eq!(
         directory.server_secret("seal", [2; 32]).await.unwrap(),
@@ -460,6 +462,7 @@ async fn whole_keyrings(directory: &Directory) {
 
 async fn uses_are_seen_before_they_are_written(directory: &Directory) -> Permission {
     let id = PermissionId::from_bytes([5; 16]);
+    let site = "https://news.example".parse().unwrap();
     let read = async || {
         let one = directory.permission(user(), id).await.unwrap().unwrap();
         let listed = directory.permissions(user(), None, 1).await.unwrap();
@@ -467,7 +470,7 @@ async fn uses_are_seen_before_they_are_written(directory: &Directory) -> Permiss
         one
     };
     for times in 1..=3 {
-        directory.note_use(user(), id, now());
+        directory.note_use(user(), id, &site, now());
         let used = read().await;
         assert_eq!((used.accepted, used.last_used), (times, Some(now())));
     }
@@ -476,7 +479,7 @@ async fn uses_are_seen_before_they_are_written(directory: &Directory) -> Permiss
         directory.write_down_notes().await.unwrap();
         assert_eq!(read().await.accepted, 3);
     }
-    directory.note_use(user(), id, now());
+    directory.note_use(user(), id, &site, now());
     directory.write_down_notes().await.unwrap();
     let used = read().await;
     assert_eq!((used.accepted, used.last_used), (4, Some(now())));
@@ -491,8 +494,8 @@ async fn what_could_not_be_written_down_waits_on() {
     let directory = Directory::open(&url).await.unwrap();
     let device = DeviceId::from_bytes([4; 16]);
     directory.note_seen(user(), device, now());
-    directory.note_use(user(), PermissionId::from_bytes([5; 16]), now());
     let site = "https://news.example".parse().unwrap();
+    directory.note_use(user(), PermissionId::from_bytes([5; 16]), &site, now());
     directory.note_call(&site, SiteKeyId::from_bytes([6; 16]), now());
     directory.close().await;
     assert!(directory.write_down_notes().await.is_err());

@@ -305,6 +305,7 @@ macro_rules! holds_for {
             a_packet_sent_twice_is_stored_once
             a_remembered_answer_is_found_without_posting
             entries_are_read_by_place_by_id_and_by_page
+            what_is_owed_to_some_device_is_counted_by_user
             a_block_refuses_until_it_is_lifted
             a_muted_permission_is_kept_and_never_urgent
             retained_messages_make_room_where_nobody_can_be_told

@@ -19,7 +19,7 @@ use super::command::{Accepted, Command, CommitListener, Idempotency, Outcome, Re
 use super::entry::{Entry, Seq};
 use super::outbox::{OutboxPage, Owner};
 use super::session::View;
-use super::{HistoryRange, Mailbox, MailboxLimits, Page, Retained};
+use super::{HistoryRange, Holding, Mailbox, MailboxLimits, Page, Retained};
 use belfry_acl::limit::Limits;
 use belfry_protocol::id::{NotificationId, PermissionId, UserId};
 use belfry_protocol::time::Timestamp;
@@ -252,6 +252,11 @@ impl Mailbox for EmbeddedMailbox {
 
     async fn heads(&self, users: Vec<UserId>) -> Result<Vec<Seq>, Refusal> {
         self.read(move |shared| shared.heads(&users)).await
+    }
+
+    async fn holdings(&self, users: Vec<UserId>) -> Result<Vec<Holding>, Refusal> {
+        let now = (self.clock)();
+        self.read(move |shared| shared.holdings(&users, now)).await
     }
 
     async fn idempotent(

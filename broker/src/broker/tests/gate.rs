@@ -4,8 +4,8 @@ use belfry_protocol::id::{NotificationId, PermissionId, UserId};
 use belfry_store::mailbox::command::Idempotency;
 use belfry_store::mailbox::embedded::EmbeddedMailbox;
 use belfry_store::mailbox::{
-    Accepted, Command, Entry, HistoryRange, Mailbox, OutboxPage, Outcome, Owner, Page, Refusal,
-    Retained, Seq, View,
+    Accepted, Command, Entry, HistoryRange, Holding, Mailbox, OutboxPage, Outcome, Owner, Page,
+    Refusal, Retained, Seq, View,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -90,6 +90,10 @@ impl Mailbox for Gate {
 
     async fn heads(&self, users: Vec<UserId>) -> Result<Vec<Seq>, Refusal> {
         self.open()?.heads(users).await
+    }
+
+    async fn holdings(&self, users: Vec<UserId>) -> Result<Vec<Holding>, Refusal> {
+        self.open()?.holdings(users).await
     }
 
     async fn idempotent(

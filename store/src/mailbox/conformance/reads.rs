@@ -94,6 +94,35 @@ pub(in crate::mailbox) async fn entries_are_read_by_place_by_id_and_by_page<E: E
     assert_eq!(mailbox.heads(users).await.unwrap(), [Seq(0), Seq(6)]);
 }
 
+pub(in crate::mailbox) async fn what_is_owed_to_some_device_is_counted_by_user<E: Engine>() {
+    let mut trial = Trial::<E>::with_device().await;
+    let other = UserId::from_bytes([9; 16]);
+    let holdings = async |trial: &Trial<E>| {
+        let users = vec![other, USER, other];
+        let held = trial.mailbox().holdings(users).await.unwrap();
+        assert_eq!((held.len(), held[0]), (3, Holding::default()));
+        assert_eq!(held[2], Holding::default());
+        (held[1].entries, held[1].bytes)
+    };
+    assert_eq!(holdings(&trial).await, (0, 0));
+    for _ in 0..2 {
+        trial.post(1, None).await;
+    }
+    let short = trial.accept(1, None, Duration::from_secs(10), 7);
+    trial.send(short).await.unwrap();
+    assert_eq!(holdings(&trial).await, (3, 27));
+    trial.settle(1, &[2]).await.unwrap();
+    assert_eq!(
+        holdings(&trial).await,
+        (2, 17),
+        "what is history is not owed"
+    );
+    trial.reopen().await;
+    assert_eq!(holdings(&trial).await, (2, 17));
+    trial.pass(Duration::from_secs(10));
+    assert_eq!(holdings(&trial).await, (1, 10), "what expired is not owed");
+}
+
 pub(in crate::mailbox) async fn a_block_refuses_until_it_is_lifted<E: Engine>() {
     let mut trial = Trial::<E>::with_device().await;
     let accept = trial.accept(1, None, EXPIRY, 10);

@@ -8,7 +8,7 @@ use crate::mailbox::rows::{
 };
 use crate::mailbox::session::View;
 use crate::mailbox::user::{Depth, Meta, UserState};
-use crate::mailbox::{HistoryRange, OutboxPage, PAGE_BYTES_MAX, Page, Retained};
+use crate::mailbox::{HistoryRange, Holding, OutboxPage, PAGE_BYTES_MAX, Page, Retained};
 use belfry_protocol::id::{NotificationId, PermissionId, UserId};
 use belfry_protocol::time::Timestamp;
 use belfry_protocol::topic::PrivateTopic;
@@ -368,6 +368,30 @@ impl Shared {
             }
         }
         Ok(page)
+    }
+
+    /// How much is owed to some device in each of these mailboxes.
+    pub(super) fn holdings(
+        &self,
+        users: &[UserId],
+        now: Timestamp,
+    ) -> Result<Vec<Holding>, ReadError> {
+        let disk = self.disk()?;
+        let snapshot = disk.database.snapshot();
+        let mut holdings = Vec::with_capacity(users.len());
+        for user in users {
+            let mut holding = Holding::default();
+            for row in snapshot.prefix(&disk.metas, user.as_bytes()) {
+                let (key, value) = row.into_inner()?;
+                let meta = rows::decode_meta(rows::seq_of(&key)?, &value)?;
+                if meta.done.is_none() && meta.entry.expires > now {
+                    holding.entries += 1;
+                    holding.bytes += u64::from(meta.bytes);
+                }
+            }
+            holdings.push(holding);
+        }
+        Ok(holdings)
     }
 
     pub(super) fn entries(

@@ -8,7 +8,7 @@ use super::super::command::{Accepted, Command, CommitListener, Idempotency, Outc
 use super::super::entry::{Entry, Seq};
 use super::super::outbox::{OutboxPage, Owner};
 use super::super::session::View;
-use super::super::{HistoryRange, Mailbox, MailboxLimits, Page, Retained};
+use super::super::{HistoryRange, Holding, Mailbox, MailboxLimits, Page, Retained};
 use super::disk::{ReadError, Shared};
 use super::writer::{Answer, Slice, Writer};
 use super::{Clock, OpenError};
@@ -199,6 +199,11 @@ impl Mailbox for SteppedMailbox {
 
     async fn heads(&self, users: Vec<UserId>) -> Result<Vec<Seq>, Refusal> {
         self.shared.heads(&users).map_err(unavailable)
+    }
+
+    async fn holdings(&self, users: Vec<UserId>) -> Result<Vec<Holding>, Refusal> {
+        let now = (self.clock)();
+        self.shared.holdings(&users, now).map_err(unavailable)
     }
 
     async fn idempotent(
