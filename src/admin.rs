@@ -2,7 +2,6 @@
 //! runs, and one that runs goes by it from its next request on.
 
 mod audit;
-mod proof;
 mod site;
 mod token;
 mod user;

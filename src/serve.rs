@@ -8,6 +8,7 @@ use crate::{open_files, pages, stop, tls};
 use anyhow::Context as _;
 use belfry_account::Accounts;
 use belfry_acl::limit::Name;
+use belfry_admin::proof::Looking;
 use belfry_admin::{Admin, Configured, Figures, Health, HealthSettings, Watched};
 use belfry_bridge::{Bells, Bridge, PushLimits, SealingKey, WebhookSettings, Webhooks};
 use belfry_broker::{Broker, DeviceDirectory, Hub, TlsSource};
@@ -157,6 +158,7 @@ async fn serve(config: Config, room: Room) -> anyhow::Result<()> {
             admin_url: public.clone(),
             trusted_proxies: trusted.clone(),
             configured: Configured::of(&config),
+            looking: Looking::new(sites_tls(&config)?, None),
         },
     );
     admin.reconcile_bans().await?;
@@ -409,13 +411,18 @@ async fn bridge(
     ))
 }
 
+/// For calls to what sites serve.
+fn sites_tls(config: &Config) -> anyhow::Result<rustls::ClientConfig> {
+    let authority = config.webhooks.authority.as_deref();
+    belfry_client::tls::client_config(authority).context("webhooks.authority")
+}
+
 async fn webhooks(
     config: &Config,
     directory: &Directory,
     bridge: Bridge,
 ) -> anyhow::Result<Webhooks> {
-    let authority = config.webhooks.authority.as_deref();
-    let tls = belfry_client::tls::client_config(authority).context("webhooks.authority")?;
+    let tls = sites_tls(config)?;
     let settings = WebhookSettings {
         allow: config.webhooks.allow.clone(),
         tls,

@@ -4,6 +4,7 @@
 //! request; what an act changes and the row that tells of it are one transaction of the directory's. No
 //! content, endpoint or key of a user passes through here.
 
+mod apns;
 mod audit;
 pub mod bans;
 mod challenges;
@@ -18,12 +19,17 @@ mod links;
 mod lists;
 mod nodes;
 mod own;
+pub mod proof;
+pub mod registration;
 pub mod seat;
 mod session;
 mod setup;
 mod sign_in;
+mod sites;
+mod standing;
 mod tokens;
 mod totp;
+mod users;
 
 use axum::extract::FromRef;
 use belfry_broker::Broker;
@@ -52,6 +58,8 @@ pub struct Settings {
     pub trusted_proxies: TrustedProxies,
     /// What the configuration says of limits.
     pub configured: Configured,
+    /// How proofs of sites are looked for.
+    pub looking: proof::Looking,
 }
 
 /// What looks on.
@@ -156,6 +164,9 @@ impl Admin {
             .merge(limits::router())
             .merge(figures::router())
             .merge(nodes::router())
+            .merge(sites::router())
+            .merge(users::router())
+            .merge(apns::router())
             .with_state(self)
             .split_for_parts();
         let routes = routes.method_not_allowed_fallback(no_such_method);

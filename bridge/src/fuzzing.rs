@@ -19,7 +19,7 @@ use belfry_protocol::push::{BODY_BYTES_MAX, ContentEncoding, Ttl};
 use belfry_protocol::secret::Secret;
 use belfry_protocol::time::Timestamp;
 use belfry_store::directory::{
-    Directory, NewPermission, Permission, PermissionState, SiteKey, VapidKey,
+    Actor, Directory, NewPermission, Permission, PermissionState, SiteKey, VapidKey,
 };
 use belfry_store::mailbox::embedded::EmbeddedMailbox;
 use belfry_store::mailbox::{Command, Mailbox as _, MailboxLimits};
@@ -229,9 +229,14 @@ impl Site {
             }
         }
         let origin = "https://news.example".parse().expect("an origin");
-        let made = directory.create_site(&origin, "proof", at).await;
+        let made = directory
+            .create_site(&origin, "proof", &Actor::Operator, at)
+            .await;
         made.expect("a site");
-        directory.prove_site(&origin, at).await.expect("proven");
+        directory
+            .prove_site(&origin, &Actor::Operator, at)
+            .await
+            .expect("proven");
         let api_key = SiteKey {
             id: SiteKeyId::from_bytes([1; 16]),
             name: None,
@@ -239,14 +244,16 @@ impl Site {
             last_used: None,
             revoked: None,
         };
-        let made = directory.create_site_key(&origin, &api_key, publish::key());
+        let made = directory.create_site_key(&origin, &api_key, publish::key(), &Actor::Operator);
         made.await.expect("an API key");
         let vapid = VapidKey {
             with: None,
             public: public(),
             created: at,
         };
-        let registered = directory.register_vapid_key(&origin, &vapid).await;
+        let registered = directory
+            .register_vapid_key(&origin, &vapid, &Actor::Operator)
+            .await;
         registered.expect("a VAPID key");
         let settings = Settings {
             public_url: "https://push.example".to_owned(),

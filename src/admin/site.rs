@@ -3,21 +3,17 @@
 
 mod shown;
 
-use super::proof::{self, Look};
-use super::{Desk, ServeOptions};
+use super::{Desk, ServeOptions, refused};
 use anyhow::{Context as _, bail};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use belfry_admin::proof::{Look, Looking};
+use belfry_admin::registration::{Registrar, vapid_key, written};
 use belfry_protocol::id::SiteKeyId;
-use belfry_protocol::secret::{Secret, SecretHash};
 use belfry_protocol::site::Origin;
-use belfry_store::directory::{DirectoryError, Site, SiteKey, VapidKey};
+use belfry_store::directory::{Actor, Site};
 use clap::{Args, Subcommand};
 use shown::{Done, ListedSite, MadeKey, ShownKey, ShownSite, ShownVapid};
 use std::net::{IpAddr, SocketAddr};
 
-/// What an API key begins with, so that it is known for one where it should not be.
-const KEY_PREFIX: &str = "belfry_site_";
 /// Sites that are read at a time.
 const PAGE: u32 = 100;
 /// Where DNS servers listen.
@@ -166,29 +162,29 @@ impl Desk {
         })
     }
 
+    fn registrar(&self) -> Registrar<'_> {
+        Registrar {
+            directory: &self.directory,
+            by: &Actor::Operator,
+            now: self.now,
+        }
+    }
+
     /// Looks for the proof, and notes that it was found.
     async fn prove(&self, site: &mut Site, asking: &Asking) -> anyhow::Result<Vec<Look>> {
-        let looks = proof::look(site, asking.resolver, self.ca.as_deref()).await?;
-        if looks.iter().any(|look| look.proves) {
-            self.directory.prove_site(&site.site, self.now).await?;
-            site.proven = Some(self.now);
-        }
-        Ok(looks)
+        let tls = belfry_client::tls::client_config(self.ca.as_deref())?;
+        let looking = Looking::new(tls, asking.resolver);
+        let looks = self.registrar().prove(site, &looking).await;
+        looks.map_err(refused)
     }
 }
 
 async fn add(desk: &Desk, origin: &Origin) -> anyhow::Result<()> {
-    let token = Secret::from_random(random()?);
-    match desk
-        .directory
-        .create_site(origin, token.expose(), desk.now)
-        .await
-    {
+    match desk.registrar().register(origin).await {
         // Once more it says again what is to be placed.
-        Ok(()) | Err(DirectoryError::Taken) => {}
-        Err(error) => return Err(error.into()),
+        Err(error) if error.kind() != "exists" => return Err(refused(error)),
+        _ => desk.show(&ShownSite::of(&desk.site(origin).await?)),
     }
-    desk.show(&ShownSite::of(&desk.site(origin).await?))
 }
 
 async fn list(desk: &Desk) -> anyhow::Result<()> {
@@ -236,19 +232,11 @@ impl Key {
             Some(_) => Vec::new(),
             None => desk.prove(&mut site, &self.asking).await?,
         };
-        let secret = Secret::from_random(random()?);
-        let secret = format!("{KEY_PREFIX}{}", secret.expose());
-        let key = SiteKey {
-            id: SiteKeyId::from_bytes(random()?),
-            name: self.name,
-            created: desk.now,
-            last_used: None,
-            revoked: None,
-        };
-        let hash = SecretHash::of(secret.as_bytes());
-        desk.directory
-            .create_site_key(&site.site, &key, hash)
-            .await?;
+        let made = desk
+            .registrar()
+            .make_key(&site.site, self.name.as_deref())
+            .await;
+        let (key, secret) = made.map_err(refused)?;
         let mut shown = ShownSite::of(&site);
         shown.looked = looked;
         if !desk.json && site.proven.is_none() {
@@ -280,12 +268,10 @@ async fn keys(desk: &Desk, origin: &Origin) -> anyhow::Result<()> {
 impl RevokeKey {
     async fn run(self, desk: &Desk) -> anyhow::Result<()> {
         let origin = desk.site(&self.site.origin).await?.site;
-        let revoked = desk.directory.revoke_site_key(&origin, self.id, desk.now);
-        if !revoked.await? {
-            bail!(
-                "{origin} has no API key {} in force; see: belfry admin site keys {origin}",
-                self.id
-            );
+        let ended = desk.registrar().end_key(&origin, self.id).await;
+        if let Err(error) = ended {
+            let error = refused(error);
+            bail!("{error}; see: belfry admin site keys {origin}");
         }
         desk.show(&Done {
             site: origin,
@@ -300,37 +286,28 @@ impl Vapid {
         let Some(text) = &self.public_key else {
             for key in desk.directory.vapid_keys(&origin).await? {
                 desk.show(&ShownVapid {
-                    public_key: URL_SAFE_NO_PAD.encode(&key.public),
+                    public_key: written(&key.public),
                     with: key.with,
                     created: key.created,
                 })?;
             }
             return Ok(());
         };
-        let public = public_key(text)?;
+        let public = vapid_key(text)
+            .context("a VAPID public key is an uncompressed P-256 point: 65 bytes, base64url")?;
         if self.remove {
-            if !desk.directory.forget_vapid_key(&origin, &public).await? {
-                bail!("this VAPID key is not registered for {origin}");
-            }
+            let forgotten = desk.registrar().forget_vapid(&origin, &public).await;
+            forgotten.map_err(refused)?;
             return desk.show(&Done {
                 site: origin,
                 done: "the VAPID key is forgotten".to_owned(),
             });
         }
-        if let Some(id) = self.key {
-            let keys = desk.directory.site_keys(&origin).await?;
-            if !keys.iter().any(|key| key.id == id && key.revoked.is_none()) {
-                bail!(
-                    "{origin} has no API key {id} in force; see: belfry admin site keys {origin}"
-                );
-            }
-        }
-        let key = VapidKey {
-            with: self.key,
-            public,
-            created: desk.now,
-        };
-        desk.directory.register_vapid_key(&origin, &key).await?;
+        let registered = desk
+            .registrar()
+            .register_vapid(&origin, public, self.key)
+            .await;
+        registered.map_err(refused)?;
         desk.show(&Done {
             site: origin,
             done: "the VAPID key is registered".to_owned(),
@@ -339,23 +316,9 @@ impl Vapid {
 }
 
 async fn remove(desk: &Desk, origin: &Origin) -> anyhow::Result<()> {
-    if !desk.directory.remove_site(origin).await? {
-        bail!("{origin} is no site here");
-    }
+    desk.registrar().remove(origin).await.map_err(refused)?;
     desk.show(&Done {
         site: origin.clone(),
         done: "removed, with its API keys".to_owned(),
     })
-}
-
-fn public_key(text: &str) -> anyhow::Result<Vec<u8>> {
-    let key = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok();
-    let key = key.filter(|key| key.len() == 65 && p256::PublicKey::from_sec1_bytes(key).is_ok());
-    key.context("a VAPID public key is an uncompressed P-256 point: 65 bytes, base64url")
-}
-
-fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).context("the system has no random numbers")?;
-    Ok(bytes)
 }

@@ -324,8 +324,10 @@ async fn site_key(directory: &Directory) -> anyhow::Result<String> {
         Secret::from_random(random()?),
     );
     let site = SITE.parse()?;
-    directory.create_site(&site, "", now).await?;
-    directory.prove_site(&site, now).await?;
+    directory
+        .create_site(&site, "", &Actor::Operator, now)
+        .await?;
+    directory.prove_site(&site, &Actor::Operator, now).await?;
     let key = SiteKey {
         id: SiteKeyId::from_bytes(random()?),
         name: None,
@@ -334,7 +336,7 @@ async fn site_key(directory: &Directory) -> anyhow::Result<String> {
         revoked: None,
     };
     directory
-        .create_site_key(&site, &key, secret.hash())
+        .create_site_key(&site, &key, secret.hash(), &Actor::Operator)
         .await?;
     Ok(secret.expose().to_owned())
 }

@@ -5,6 +5,7 @@ use super::*;
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use belfry_account::Accounts;
+use belfry_admin::proof::Looking;
 use belfry_admin::{Admin, Figures, HealthSettings, Watched};
 use belfry_bridge::{Bridge, PushLimits, SealingKey};
 use belfry_broker::{Broker, Hub};
@@ -125,6 +126,10 @@ async fn described(folder: &Path, directory: &Directory) -> (OpenApi, Health) {
             public_url: String::new(),
             admin_url: String::new(),
             trusted_proxies: TrustedProxies::default(),
+            looking: Looking::new(
+                belfry_client::tls::client_config(None).expect("a configuration"),
+                None,
+            ),
         },
     );
     let rooms = OpenApiRouter::new()

@@ -24,7 +24,7 @@ mod sites;
 mod transaction;
 mod webhooks;
 
-pub use accounts::{Account, SignIn};
+pub use accounts::{Account, MadeAccount, SignIn};
 pub use admin_sessions::{AdminSession, SeatedSession};
 pub use admins::{AdminToken, NoRole, Role};
 pub use audit::{Act, Actor, AuditFilter, AuditHead, AuditRow, Verified};

@@ -4,7 +4,7 @@ use super::*;
 use belfry_protocol::id::SiteKeyId;
 use belfry_protocol::secret::SecretHash;
 use belfry_protocol::site::Origin;
-use belfry_store::directory::{SiteKey, VapidKey};
+use belfry_store::directory::{Actor, SiteKey, VapidKey};
 use futures_util::stream;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
@@ -43,7 +43,7 @@ impl Site {
         let site = Self::limited(limits).await;
         site.add_site(SITE, KEY, 1).await;
         site.directory
-            .prove_site(&origin(), at(START))
+            .prove_site(&origin(), &Actor::Operator, at(START))
             .await
             .unwrap();
         site
@@ -51,7 +51,9 @@ impl Site {
 
     async fn add_site(&self, origin: &str, key: &str, number: u8) {
         let origin = origin.parse().unwrap();
-        let made = self.directory.create_site(&origin, "proof", at(START));
+        let made = self
+            .directory
+            .create_site(&origin, "proof", &Actor::Operator, at(START));
         made.await.unwrap();
         let made = SiteKey {
             id: SiteKeyId::from_bytes([number; 16]),
@@ -61,7 +63,9 @@ impl Site {
             revoked: None,
         };
         let hash = SecretHash::of(key.as_bytes());
-        let made = self.directory.create_site_key(&origin, &made, hash);
+        let made = self
+            .directory
+            .create_site_key(&origin, &made, hash, &Actor::Operator);
         made.await.unwrap();
     }
 
@@ -258,7 +262,10 @@ async fn only_a_proven_sites_key_counts_and_only_until_it_is_revoked() {
                  belfry-site=proof, or put that line into a TXT record of _belfry-site.shop.example";
     check("belfry_site_two", 403, place).await;
     let shop = "https://shop.example".parse().unwrap();
-    site.directory.prove_site(&shop, at(START)).await.unwrap();
+    site.directory
+        .prove_site(&shop, &Actor::Operator, at(START))
+        .await
+        .unwrap();
     // Proven now, it is still another site.
     let answer = site.publish_with("belfry_site_two", &[item(1, 1)]).await;
     assert_eq!(answer.status, 200);
@@ -273,7 +280,7 @@ async fn only_a_proven_sites_key_counts_and_only_until_it_is_revoked() {
     let news = SITE.parse().unwrap();
     let revoked = site
         .directory
-        .revoke_site_key(&news, key_id(), at(START))
+        .revoke_site_key(&news, key_id(), &Actor::Operator, at(START))
         .await;
     assert!(revoked.unwrap());
     check(KEY, 401, "unknown, or was revoked").await;
@@ -304,7 +311,10 @@ async fn a_restricted_endpoint_takes_items_of_whom_its_key_is_registered_for() {
             public: public(&key(number)),
             created: at(START),
         };
-        let registered = site.directory.register_vapid_key(&origin, &key).await;
+        let registered = site
+            .directory
+            .register_vapid_key(&origin, &key, &Actor::Operator)
+            .await;
         registered.unwrap();
     };
     register(None, 8).await;
@@ -364,7 +374,10 @@ async fn a_site_is_counted_whatever_key_it_has_and_not_by_address_or_user() {
         revoked: None,
     };
     let hash = SecretHash::of(b"belfry_site_new");
-    let made = site.directory.create_site_key(&origin(), &made, hash).await;
+    let made = site
+        .directory
+        .create_site_key(&origin(), &made, hash, &Actor::Operator)
+        .await;
     made.unwrap();
     let over = site.publish_with("belfry_site_new", &[item(1, 1)]).await;
     let over = &over.problem["results"][0];
@@ -509,7 +522,9 @@ async fn a_key_that_is_revoked_ends_its_stream() {
     sender.send(lines(&[item(1, 1)])).unwrap();
     assert_eq!(status(&results.next().await.unwrap()), 201);
     let news = origin();
-    let revoked = site.directory.revoke_site_key(&news, key_id(), at(START));
+    let revoked = site
+        .directory
+        .revoke_site_key(&news, key_id(), &Actor::Operator, at(START));
     assert!(revoked.await.unwrap());
     sender.send(lines(&[item(1, 2), item(1, 3)])).unwrap();
     assert_eq!(results.statuses().await, [401]);
@@ -543,7 +558,9 @@ async fn a_site_has_some_calls_under_way_and_no_more() {
     site.add_site("https://other.example", "belfry_site_other", 2)
         .await;
     let other = "https://other.example".parse().unwrap();
-    let proven = site.directory.prove_site(&other, at(START));
+    let proven = site
+        .directory
+        .prove_site(&other, &Actor::Operator, at(START));
     proven.await.unwrap();
     let stream_with = async |key: &str| {
         let authorization = format!("Bearer {key}");

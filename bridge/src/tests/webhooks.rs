@@ -6,7 +6,7 @@ use crate::{Names, WebhookSettings, Webhooks};
 use belfry_protocol::id::SiteKeyId;
 use belfry_protocol::secret::SecretHash;
 use belfry_protocol::site::Origin;
-use belfry_store::directory::SiteKey;
+use belfry_store::directory::{Actor, SiteKey};
 use rustls::pki_types::PrivateKeyDer;
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -179,10 +179,13 @@ impl Sending {
         let origin: Origin = SITE.parse().unwrap();
         let at = Timestamp::from_millis(START);
         site.directory
-            .create_site(&origin, "proof", at)
+            .create_site(&origin, "proof", &Actor::Operator, at)
             .await
             .unwrap();
-        site.directory.prove_site(&origin, at).await.unwrap();
+        site.directory
+            .prove_site(&origin, &Actor::Operator, at)
+            .await
+            .unwrap();
         let key = SiteKey {
             id: SiteKeyId::from_bytes([1; 16]),
             name: None,
@@ -191,7 +194,9 @@ impl Sending {
             revoked: None,
         };
         let hash = SecretHash::of(KEY.as_bytes());
-        let made = site.directory.create_site_key(&origin, &key, hash);
+        let made = site
+            .directory
+            .create_site_key(&origin, &key, hash, &Actor::Operator);
         made.await.unwrap();
         let settings = WebhookSettings {
             allow: vec![allow.parse().unwrap()],

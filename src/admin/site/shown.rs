@@ -1,6 +1,6 @@
 //! What the commands of `belfry admin site` show: a line of JSON, or words.
 
-use crate::admin::proof::Look;
+use belfry_admin::proof::Look;
 use belfry_protocol::id::SiteKeyId;
 use belfry_protocol::site::Origin;
 use belfry_protocol::time::Timestamp;

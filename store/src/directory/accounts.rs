@@ -1,11 +1,13 @@
 //! Accounts and their sign-ins.
 
 use super::admins::Role;
+use super::audit::{Act, Actor, append};
 use super::transaction::{Transaction, execute_in};
 use super::{Directory, DirectoryError, execute, fetch, fold, id, millis, time, unique};
 use belfry_protocol::id::{DeviceId, SessionId, UserId};
 use belfry_protocol::secret::SecretHash;
 use belfry_protocol::time::Timestamp;
+use serde_json::json;
 use std::time::Duration;
 
 /// An account.
@@ -78,17 +80,22 @@ fn seconds(count: i64) -> Duration {
 }
 
 /// An account that is made.
-pub(super) struct Made<'a> {
-    pub(super) user: UserId,
-    pub(super) name: &'a str,
-    pub(super) password_hash: &'a str,
-    pub(super) role: Role,
+#[derive(Debug, Clone, Copy)]
+pub struct MadeAccount<'a> {
+    /// Whose it is to be.
+    pub user: UserId,
+    /// The name as it is written.
+    pub name: &'a str,
+    /// The argon2id hash in PHC form.
+    pub password_hash: &'a str,
+    /// What it may administer.
+    pub role: Role,
 }
 
 /// Makes an account, as part of what else is done; [`DirectoryError::Taken`] where the name is.
 pub(super) async fn insert(
     transaction: &mut Transaction,
-    made: &Made<'_>,
+    made: &MadeAccount<'_>,
     now: Timestamp,
 ) -> Result<(), DirectoryError> {
     execute_in!(
@@ -120,13 +127,35 @@ impl Directory {
         now: Timestamp,
     ) -> Result<(), DirectoryError> {
         let mut transaction = self.begin().await?;
-        let made = Made {
+        let made = MadeAccount {
             user,
             name,
             password_hash,
             role: Role::None,
         };
         insert(&mut transaction, &made, now).await?;
+        transaction.commit().await
+    }
+
+    /// Makes an account with a role for somebody else.
+    ///
+    /// # Errors
+    /// The name is taken.
+    pub async fn create_account_for(
+        &self,
+        made: &MadeAccount<'_>,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<(), DirectoryError> {
+        let mut transaction = self.begin().await?;
+        insert(&mut transaction, made, now).await?;
+        let act = Act {
+            act: "user.create",
+            target: Some(made.name.to_owned()),
+            after: Some(json!({ "id": made.user, "role": made.role })),
+            ..Act::default()
+        };
+        append(&mut transaction, by, &act, now).await?;
         transaction.commit().await
     }
 

@@ -1,7 +1,7 @@
 //! Links that are good for one use: to become the first admin, to make an account, and to set a new
 //! password. What a link lets somebody do and its end are one transaction.
 
-use super::accounts::{Made, insert};
+use super::accounts::{MadeAccount, insert};
 use super::admin_sessions::{AdminSession, keep};
 use super::admins::Role;
 use super::audit::{Act, Actor, append};
@@ -157,7 +157,7 @@ impl Directory {
         }
         match founder {
             Founder::New { password_hash } => {
-                let made = Made {
+                let made = MadeAccount {
                     user,
                     name,
                     password_hash,
@@ -392,7 +392,7 @@ impl Directory {
         let Some((author, link)) = row else {
             return Ok(false);
         };
-        let made = Made {
+        let made = MadeAccount {
             user,
             name,
             password_hash,

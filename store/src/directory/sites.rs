@@ -4,11 +4,16 @@
 //! Nothing of it is cached. A key is asked for once a call, and again and again while a stream goes on,
 //! and other processes write here too: what they revoke counts from the next look.
 
-use super::{Directory, DirectoryError, execute, fetch, id, millis, time, unique};
+use super::audit::{Act, Actor, append};
+use super::transaction::{Transaction, execute_in, fetch_in};
+use super::{Directory, DirectoryError, fetch, id, millis, time, unique};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use belfry_protocol::id::SiteKeyId;
 use belfry_protocol::secret::SecretHash;
 use belfry_protocol::site::Origin;
 use belfry_protocol::time::Timestamp;
+use serde_json::json;
 
 /// A site.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +97,27 @@ fn site((site, proof, created, proven): SiteRow) -> Result<Site, DirectoryError>
     })
 }
 
+fn of_site<'a>(act: &'a str, site: &Origin) -> Act<'a> {
+    Act {
+        act,
+        target: Some(site.to_string()),
+        ..Act::default()
+    }
+}
+
+async fn append_vapid(
+    transaction: &mut Transaction,
+    site: &Origin,
+    key: &VapidKey,
+    by: &Actor,
+) -> Result<(), DirectoryError> {
+    let act = Act {
+        after: Some(json!({ "key": URL_SAFE_NO_PAD.encode(&key.public), "with": key.with })),
+        ..of_site("site.vapid", site)
+    };
+    append(transaction, by, &act, key.created).await
+}
+
 /// How the key of a VAPID row is written that stands for all of the site.
 fn with(key: Option<SiteKeyId>) -> Vec<u8> {
     key.map_or(Vec::new(), |key| key.as_bytes().to_vec())
@@ -106,17 +132,21 @@ impl Directory {
         &self,
         site: &Origin,
         proof: &str,
+        by: &Actor,
         now: Timestamp,
     ) -> Result<(), DirectoryError> {
-        execute!(
-            self,
+        let mut transaction = self.begin().await?;
+        execute_in!(
+            &mut transaction,
             "INSERT INTO sites (site, proof, created) VALUES ($1, $2, $3)",
             site.as_str(),
             proof,
             millis(now)
         )
         .map_err(unique)?;
-        Ok(())
+        let act = of_site("site.register", site);
+        append(&mut transaction, by, &act, now).await?;
+        transaction.commit().await
     }
 
     /// A site.
@@ -158,26 +188,67 @@ impl Directory {
     ///
     /// # Errors
     /// The directory is unavailable.
-    pub async fn prove_site(&self, site: &Origin, now: Timestamp) -> Result<(), DirectoryError> {
-        execute!(
-            self,
+    pub async fn prove_site(
+        &self,
+        site: &Origin,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<(), DirectoryError> {
+        let mut transaction = self.begin().await?;
+        let proven = execute_in!(
+            &mut transaction,
             "UPDATE sites SET proven = $1 WHERE site = $2",
             millis(now),
             site.as_str()
         )?;
-        Ok(())
+        if proven > 0 {
+            let act = of_site("site.verify", site);
+            append(&mut transaction, by, &act, now).await?;
+        }
+        transaction.commit().await
     }
 
     /// Removes a site with its keys and its webhook; whether it was there.
     ///
     /// # Errors
     /// The directory is unavailable; trying again goes on where it stopped.
-    pub async fn remove_site(&self, site: &Origin) -> Result<bool, DirectoryError> {
+    pub async fn remove_site(
+        &self,
+        site: &Origin,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<bool, DirectoryError> {
         self.remove_webhook(site).await?;
-        let site = site.as_str();
-        execute!(self, "DELETE FROM site_keys WHERE site = $1", site)?;
-        execute!(self, "DELETE FROM site_vapid_keys WHERE site = $1", site)?;
-        Ok(execute!(self, "DELETE FROM sites WHERE site = $1", site)? > 0)
+        let mut transaction = self.begin().await?;
+        let row = fetch_in!(
+            &mut transaction,
+            fetch_optional,
+            (i64, Option<i64>),
+            "DELETE FROM sites WHERE site = $1 RETURNING created, proven",
+            site.as_str()
+        )?;
+        let Some((created, proven)) = row else {
+            return Ok(false);
+        };
+        let keys = execute_in!(
+            &mut transaction,
+            "DELETE FROM site_keys WHERE site = $1",
+            site.as_str()
+        )?;
+        execute_in!(
+            &mut transaction,
+            "DELETE FROM site_vapid_keys WHERE site = $1",
+            site.as_str()
+        )?;
+        let before =
+            json!({ "registered": time(created), "proven": proven.map(time), "api_keys": keys });
+        let act = Act {
+            before: Some(before),
+            ..of_site("site.remove", site)
+        };
+        append(&mut transaction, by, &act, now).await?;
+        transaction.commit().await?;
+        Ok(true)
     }
 
     /// Makes an API key.
@@ -189,9 +260,11 @@ impl Directory {
         site: &Origin,
         key: &SiteKey,
         secret: SecretHash,
+        by: &Actor,
     ) -> Result<(), DirectoryError> {
-        execute!(
-            self,
+        let mut transaction = self.begin().await?;
+        execute_in!(
+            &mut transaction,
             "INSERT INTO site_keys (key_hash, site, key_id, name, created) VALUES ($1, $2, $3, $4, $5)",
             &secret.as_bytes()[..],
             site.as_str(),
@@ -199,7 +272,12 @@ impl Directory {
             key.name.as_deref(),
             millis(key.created)
         )?;
-        Ok(())
+        let act = Act {
+            after: Some(json!({ "id": key.id, "name": key.name })),
+            ..of_site("site.key.create", site)
+        };
+        append(&mut transaction, by, &act, key.created).await?;
+        transaction.commit().await
     }
 
     /// The API keys of a site, oldest first, revoked ones too.
@@ -241,16 +319,30 @@ impl Directory {
         &self,
         site: &Origin,
         key: SiteKeyId,
+        by: &Actor,
         now: Timestamp,
     ) -> Result<bool, DirectoryError> {
-        let revoked = execute!(
-            self,
-            "UPDATE site_keys SET revoked = $1 WHERE site = $2 AND key_id = $3 AND revoked IS NULL",
+        let mut transaction = self.begin().await?;
+        let revoked = fetch_in!(
+            &mut transaction,
+            fetch_optional,
+            (Option<String>,),
+            "UPDATE site_keys SET revoked = $1 WHERE site = $2 AND key_id = $3 AND revoked IS NULL \
+             RETURNING name",
             millis(now),
             site.as_str(),
             &key.as_bytes()[..]
         )?;
-        Ok(revoked > 0)
+        let Some((name,)) = revoked else {
+            return Ok(false);
+        };
+        let act = Act {
+            before: Some(json!({ "id": key, "name": name })),
+            ..of_site("site.key.end", site)
+        };
+        append(&mut transaction, by, &act, now).await?;
+        transaction.commit().await?;
+        Ok(true)
     }
 
     /// Whose API key this is, where it is in force.
@@ -297,9 +389,11 @@ impl Directory {
         &self,
         site: &Origin,
         key: &VapidKey,
+        by: &Actor,
     ) -> Result<(), DirectoryError> {
-        execute!(
-            self,
+        let mut transaction = self.begin().await?;
+        let registered = execute_in!(
+            &mut transaction,
             "INSERT INTO site_vapid_keys (site, key_id, public_key, created) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (site, key_id, public_key) DO NOTHING",
             site.as_str(),
@@ -307,7 +401,10 @@ impl Directory {
             &key.public,
             millis(key.created)
         )?;
-        Ok(())
+        if registered > 0 {
+            append_vapid(&mut transaction, site, key, by).await?;
+        }
+        transaction.commit().await
     }
 
     /// Forgets a VAPID key, with whichever API key it was registered; whether there was one.
@@ -318,14 +415,26 @@ impl Directory {
         &self,
         site: &Origin,
         public: &[u8],
+        by: &Actor,
+        now: Timestamp,
     ) -> Result<bool, DirectoryError> {
-        let forgotten = execute!(
-            self,
+        let mut transaction = self.begin().await?;
+        let forgotten = execute_in!(
+            &mut transaction,
             "DELETE FROM site_vapid_keys WHERE site = $1 AND public_key = $2",
             site.as_str(),
             public
         )?;
-        Ok(forgotten > 0)
+        if forgotten == 0 {
+            return Ok(false);
+        }
+        let act = Act {
+            before: Some(json!({ "key": URL_SAFE_NO_PAD.encode(public) })),
+            ..of_site("site.vapid", site)
+        };
+        append(&mut transaction, by, &act, now).await?;
+        transaction.commit().await?;
+        Ok(true)
     }
 
     /// The VAPID keys of a site, oldest first.

@@ -214,7 +214,7 @@ async fn sites_are_those_approved_or_registered(directory: &Directory) {
         origin("https://roll-a.example"),
         origin("https://roll-r.example"),
     );
-    let made = directory.create_site(&registered, "proof", now());
+    let made = directory.create_site(&registered, "proof", &Actor::Operator, now());
     made.await.unwrap();
     let a = PermissionId::from_bytes([1; 16]);
     directory.note_use(member(51), a, &approved, at(7));
@@ -243,10 +243,16 @@ async fn sites_are_those_approved_or_registered(directory: &Directory) {
     }
     let gone = origin("https://roll-gone.example");
     assert_eq!(directory.listed_site(&gone).await.unwrap(), None);
-    directory.prove_site(&registered, now()).await.unwrap();
+    directory
+        .prove_site(&registered, &Actor::Operator, now())
+        .await
+        .unwrap();
     let proven = directory.listed_site(&registered).await.unwrap();
     assert!(proven.unwrap().proven);
-    directory.remove_site(&registered).await.unwrap();
+    directory
+        .remove_site(&registered, &Actor::Operator, now())
+        .await
+        .unwrap();
 }
 
 #[tokio::test]

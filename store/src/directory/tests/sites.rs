@@ -19,8 +19,13 @@ pub(super) async fn everything(directory: &Directory) {
         origin("https://shop.example"),
     );
     for site in [&news, &shop] {
-        directory.create_site(site, "proof", now()).await.unwrap();
-        let again = directory.create_site(site, "other", now()).await;
+        directory
+            .create_site(site, "proof", &Actor::Operator, now())
+            .await
+            .unwrap();
+        let again = directory
+            .create_site(site, "other", &Actor::Operator, now())
+            .await;
         assert!(matches!(again, Err(DirectoryError::Taken)));
     }
     let added = Site {
@@ -46,19 +51,38 @@ pub(super) async fn everything(directory: &Directory) {
     vapid_keys_count_with_one_key_or_with_all(directory, &news).await;
     uses_of_keys_are_seen_before_they_are_written(directory, &news).await;
 
-    assert!(directory.remove_site(&news).await.unwrap());
-    assert!(!directory.remove_site(&news).await.unwrap());
+    assert!(
+        directory
+            .remove_site(&news, &Actor::Operator, now())
+            .await
+            .unwrap()
+    );
+    assert!(
+        !directory
+            .remove_site(&news, &Actor::Operator, now())
+            .await
+            .unwrap()
+    );
     assert_eq!(directory.site(&news).await.unwrap(), None);
     assert!(directory.site_keys(&news).await.unwrap().is_empty());
     assert!(directory.vapid_keys(&news).await.unwrap().is_empty());
     assert_eq!(call(directory, "second").await, None);
     assert!(call(directory, "of the shop").await.is_some());
     // Added anew it has nothing of what it had.
-    directory.create_site(&news, "new", now()).await.unwrap();
+    directory
+        .create_site(&news, "new", &Actor::Operator, now())
+        .await
+        .unwrap();
     assert_eq!(directory.site(&news).await.unwrap().unwrap().proven, None);
     assert_eq!(call(directory, "second").await, None);
-    directory.remove_site(&news).await.unwrap();
-    directory.remove_site(&shop).await.unwrap();
+    directory
+        .remove_site(&news, &Actor::Operator, now())
+        .await
+        .unwrap();
+    directory
+        .remove_site(&shop, &Actor::Operator, now())
+        .await
+        .unwrap();
 }
 
 async fn call(directory: &Directory, secret: &str) -> Option<SiteCaller> {
@@ -84,14 +108,19 @@ async fn keys_are_the_sites_until_they_are_revoked(
             revoked: None,
         };
         let secret = SecretHash::of(secret.as_bytes());
-        let made = directory.create_site_key(site, &key, secret).await;
+        let made = directory
+            .create_site_key(site, &key, secret, &Actor::Operator)
+            .await;
         made.unwrap();
         assert!(directory.site_keys(site).await.unwrap().contains(&key));
     }
     let first = call(directory, "first").await.unwrap();
     assert_eq!((&first.site.site, first.key), (news, key_id(1)));
     assert_eq!((first.site.proven, first.vapid), (None, Vec::new()));
-    directory.prove_site(news, now().plus(DAY)).await.unwrap();
+    directory
+        .prove_site(news, &Actor::Operator, now().plus(DAY))
+        .await
+        .unwrap();
     let first = call(directory, "first").await.unwrap();
     assert_eq!(first.site.proven, Some(now().plus(DAY)));
     let shops = call(directory, "of the shop").await.unwrap();
@@ -100,7 +129,9 @@ async fn keys_are_the_sites_until_they_are_revoked(
 
     let revoke = async |site, number| {
         let at = now().plus(DAY);
-        directory.revoke_site_key(site, key_id(number), at).await
+        directory
+            .revoke_site_key(site, key_id(number), &Actor::Operator, at)
+            .await
     };
     assert!(!revoke(shop, 1).await.unwrap(), "it is another site's");
     assert!(revoke(news, 1).await.unwrap());
@@ -121,7 +152,10 @@ async fn vapid_keys_count_with_one_key_or_with_all(directory: &Directory, news: 
             created: now(),
         };
         for _ in 0..2 {
-            directory.register_vapid_key(news, &key).await.unwrap();
+            directory
+                .register_vapid_key(news, &key, &Actor::Operator)
+                .await
+                .unwrap();
         }
         key
     };
@@ -138,8 +172,18 @@ async fn vapid_keys_count_with_one_key_or_with_all(directory: &Directory, news: 
     assert_eq!(count().await, [4, 5]);
     let shops = call(directory, "of the shop").await.unwrap();
     assert!(shops.vapid.is_empty());
-    assert!(directory.forget_vapid_key(news, &[4; 65]).await.unwrap());
-    assert!(!directory.forget_vapid_key(news, &[4; 65]).await.unwrap());
+    assert!(
+        directory
+            .forget_vapid_key(news, &[4; 65], &Actor::Operator, now())
+            .await
+            .unwrap()
+    );
+    assert!(
+        !directory
+            .forget_vapid_key(news, &[4; 65], &Actor::Operator, now())
+            .await
+            .unwrap()
+    );
     assert_eq!(count().await, [5]);
 }
 

@@ -14,7 +14,10 @@ fn trouble(failures: u32, next_try: Option<Timestamp>) -> Trouble {
 
 pub(super) async fn everything(directory: &Directory) {
     let site: Origin = "https://news.example".parse().unwrap();
-    directory.create_site(&site, "proof", now()).await.unwrap();
+    directory
+        .create_site(&site, "proof", &Actor::Operator, now())
+        .await
+        .unwrap();
     assert_eq!(directory.site_outbox(&site).await.unwrap(), None);
     for _ in 0..2 {
         directory.open_site_outbox(&site, now()).await.unwrap();
@@ -38,7 +41,10 @@ pub(super) async fn everything(directory: &Directory) {
     assert_eq!((first.generation, first.told), (before + 1, 7));
     let (first, next) = (before + 1, before + 2);
     assert_eq!(sent().await, None, "the site is not proven");
-    directory.prove_site(&site, now()).await.unwrap();
+    directory
+        .prove_site(&site, &Actor::Operator, now())
+        .await
+        .unwrap();
     assert_eq!(sent().await, Some(7));
 
     directory.webhook_took(&site, first, 8).await.unwrap();
@@ -77,7 +83,10 @@ pub(super) async fn everything(directory: &Directory) {
 
     let removed = async || directory.outboxes_of_removed_sites(9).await.unwrap();
     assert!(removed().await.is_empty());
-    directory.remove_site(&site).await.unwrap();
+    directory
+        .remove_site(&site, &Actor::Operator, now())
+        .await
+        .unwrap();
     assert_eq!(sent().await, None);
     assert_eq!(read().await.webhook, None, "added anew it has none");
     assert_eq!(removed().await, std::slice::from_ref(&site));
@@ -86,7 +95,10 @@ pub(super) async fn everything(directory: &Directory) {
 
     // Added anew it has no secret of before.
     let later = now().plus(Duration::from_secs(1));
-    directory.create_site(&site, "proof", later).await.unwrap();
+    directory
+        .create_site(&site, "proof", &Actor::Operator, later)
+        .await
+        .unwrap();
     let last = before + 4;
     directory.open_site_outbox(&site, later).await.unwrap();
     assert!(set("https://hooks.example/d", 0).await.generation > last);

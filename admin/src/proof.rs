@@ -4,7 +4,6 @@
 //! What is not proof is said as it was found, so that who placed it sees the mistake. No redirect
 //! leaves the origin: another's answer proves nothing about this one.
 
-use anyhow::Context as _;
 use belfry_store::directory::Site;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{NameServerConfig, ResolverConfig};
@@ -14,9 +13,9 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::{Attempt, Policy};
 use serde::Serialize;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// How long an answer may take, from the first look-up to the last byte.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -32,32 +31,69 @@ const SHOWN_CHARS_MAX: usize = 80;
 /// Other TXT records of the name that are shown.
 const SHOWN_RECORDS_MAX: usize = 3;
 
-/// What was found at a place.
-#[derive(Serialize)]
-pub(super) struct Look {
-    pub(super) at: String,
-    pub(super) proves: bool,
-    /// In words.
-    pub(super) found: String,
+/// Looks that are under way at a time: a person asks for one, and each takes half a minute at most.
+const LOOKS_MAX: usize = 4;
+
+/// Why it could not be looked for at all.
+#[derive(Debug, thiserror::Error)]
+pub enum ProofError {
+    /// The system does not say whom to ask for names.
+    #[error("the system's resolvers cannot be read; name one with --resolver: {0}")]
+    Resolver(#[from] hickory_resolver::net::NetError),
+    /// The client cannot be made.
+    #[error("cannot ask over HTTP: {0}")]
+    Client(#[from] reqwest::Error),
+    /// Others look already.
+    #[error("other proofs are looked for now; try again in a minute")]
+    Busy,
 }
 
-/// Looks at each place until one proves the site.
-pub(super) async fn look(
-    site: &Site,
+/// How proofs are looked for.
+pub struct Looking {
+    tls: rustls::ClientConfig,
     resolver: Option<SocketAddr>,
-    ca: Option<&Path>,
-) -> anyhow::Result<Vec<Look>> {
-    let names = resolver_at(resolver)?;
-    let file = client(resolver.map(|_| names.clone()), ca)?;
-    let found = in_file(&file, site).await;
-    let mut looks = vec![Look::of(site.proof_url(), found)];
-    if let Some(record) = site.proof_record()
-        && !looks[0].proves
-    {
-        let found = in_dns(&names, &record, site).await;
-        looks.push(Look::of(format!("TXT {record}"), found));
+    under_way: Semaphore,
+}
+
+/// What was found at a place.
+#[derive(Serialize)]
+pub struct Look {
+    /// Where.
+    pub at: String,
+    /// Whether it was the line.
+    pub proves: bool,
+    /// In words.
+    pub found: String,
+}
+
+impl Looking {
+    /// Over HTTP with this configuration, names from this DNS server or else the system's.
+    pub fn new(tls: rustls::ClientConfig, resolver: Option<SocketAddr>) -> Self {
+        Self {
+            tls,
+            resolver,
+            under_way: Semaphore::new(LOOKS_MAX),
+        }
     }
-    Ok(looks)
+
+    /// Looks at each place until one proves the site.
+    ///
+    /// # Errors
+    /// It cannot look at all, or too many look now.
+    pub async fn look(&self, site: &Site) -> Result<Vec<Look>, ProofError> {
+        let _turn = self.under_way.try_acquire().map_err(|_| ProofError::Busy)?;
+        let names = resolver_at(self.resolver)?;
+        let file = client(self.resolver.map(|_| names.clone()), self.tls.clone())?;
+        let found = in_file(&file, site).await;
+        let mut looks = vec![Look::of(site.proof_url(), found)];
+        if let Some(record) = site.proof_record()
+            && !looks[0].proves
+        {
+            let found = in_dns(&names, &record, site).await;
+            looks.push(Look::of(format!("TXT {record}"), found));
+        }
+        Ok(looks)
+    }
 }
 
 impl Look {
@@ -155,16 +191,19 @@ fn shown(text: &str) -> String {
     format!("{some:?}")
 }
 
-fn client(names: Option<TokioResolver>, ca: Option<&Path>) -> anyhow::Result<reqwest::Client> {
+fn client(
+    names: Option<TokioResolver>,
+    tls: rustls::ClientConfig,
+) -> Result<reqwest::Client, reqwest::Error> {
     let mut builder = reqwest::Client::builder()
-        .use_preconfigured_tls(belfry_client::tls::client_config(ca)?)
+        .use_preconfigured_tls(tls)
         .timeout(ANSWER_TIMEOUT)
         .redirect(Policy::custom(within_the_origin))
         .user_agent(concat!("belfry/", env!("CARGO_PKG_VERSION")));
     if let Some(names) = names {
         builder = builder.dns_resolver(Arc::new(Asked(names)));
     }
-    Ok(builder.build()?)
+    builder.build()
 }
 
 fn within_the_origin(attempt: Attempt<'_>) -> reqwest::redirect::Action {
@@ -180,10 +219,9 @@ fn within_the_origin(attempt: Attempt<'_>) -> reqwest::redirect::Action {
 }
 
 /// The system's resolvers, or this one.
-fn resolver_at(address: Option<SocketAddr>) -> anyhow::Result<TokioResolver> {
+fn resolver_at(address: Option<SocketAddr>) -> Result<TokioResolver, ProofError> {
     let mut builder = match address {
-        None => TokioResolver::builder_tokio()
-            .context("the system's resolvers cannot be read; name one with --resolver")?,
+        None => TokioResolver::builder_tokio()?,
         Some(address) => {
             let mut server = NameServerConfig::udp_and_tcp(address.ip());
             for connection in &mut server.connections {
