@@ -1,7 +1,10 @@
-//! `belfry admin`: what an operator decides, on the directory itself. It works whether or not a server
-//! runs, and one that runs goes by it from its next request on.
+//! `belfry admin`: what an operator decides. On the directory itself it works whether or not a server
+//! runs, and one that runs goes by it from its next request on; with `--server` it asks a server that
+//! runs, over the API that the dashboard uses, with an API token.
 
 mod audit;
+mod link;
+mod remote;
 mod site;
 mod token;
 mod user;
@@ -9,13 +12,32 @@ mod user;
 use crate::command::ServeOptions;
 use crate::serve;
 use anyhow::bail;
+use belfry_edge::{AddressKey, ClientAddress};
 use belfry_protocol::time::Timestamp;
 use belfry_store::directory::{Actor, Directory};
-use clap::Subcommand;
+use clap::{Args, Subcommand};
+use remote::Remote;
 use serde::Serialize;
 use std::fmt::Display;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::SystemTime;
+
+/// What of it needs a server that runs.
+const NEEDS_SERVER: &str = "this is done by a server that runs: name it with --server URL, with an API token in BELFRY_ADMIN_TOKEN";
+
+/// What of it is done on the machine alone, by who may write there.
+const NEEDS_DIRECTORY: &str = "this is done on the server's machine: leave out --server";
+
+/// What to administer, and where.
+#[derive(Args)]
+pub(crate) struct Line {
+    /// Ask this server, with the API token in BELFRY_ADMIN_TOKEN, instead of the directory in --data-dir
+    #[arg(long, global = true, value_name = "URL")]
+    server: Option<String>,
+    #[command(subcommand)]
+    command: Admin,
+}
 
 /// What to administer.
 #[derive(Subcommand)]
@@ -32,7 +54,7 @@ pub(crate) enum Admin {
         after_help = "Example:\n  belfry admin token create backup-watch --role viewer"
     )]
     Token(token::Command),
-    /// Who may administer, and how somebody gets back in
+    /// Users, what they may administer, and how somebody gets back in
     #[command(
         subcommand,
         after_help = "Example:\n  belfry admin user role ada admin"
@@ -41,19 +63,30 @@ pub(crate) enum Admin {
     /// Make the link to become the first admin anew, good for an hour
     #[command(after_help = "Example:\n  belfry admin setup-link")]
     SetupLink(ServeOptions),
+    /// Invite and reset links that are good now
+    #[command(subcommand, after_help = "Example:\n  belfry admin link list")]
+    Link(link::Command),
+    /// Any route of the API, at a server that runs
+    #[command(
+        after_help = "Example:\n  belfry admin api PUT /limits --body '{\"limits.site_per_second\":300}' --server https://push.example"
+    )]
+    Api(remote::Api),
     /// What admins did
     #[command(subcommand, after_help = "Example:\n  belfry admin audit verify")]
     Audit(audit::Command),
 }
 
 impl Admin {
-    fn options(&self) -> &ServeOptions {
+    /// Where the directory is; nothing where only a server can do it.
+    fn options(&self) -> Option<&ServeOptions> {
         match self {
-            Self::Site(command) => command.options(),
-            Self::Token(command) => command.options(),
-            Self::User(command) => command.options(),
-            Self::SetupLink(options) => options,
-            Self::Audit(command) => command.options(),
+            Self::Site(command) => Some(command.options()),
+            Self::Token(command) => Some(command.options()),
+            Self::User(command) => Some(command.options()),
+            Self::Audit(command) => Some(command.options()),
+            Self::Link(command) => Some(command.options()),
+            Self::SetupLink(options) => Some(options),
+            Self::Api(_) => None,
         }
     }
 
@@ -62,7 +95,8 @@ impl Admin {
         match self {
             Self::Site(command) => command.begins(),
             Self::Token(command) => command.begins(),
-            Self::User(_) | Self::SetupLink(_) | Self::Audit(_) => false,
+            Self::User(command) => command.begins(),
+            Self::Audit(_) | Self::Link(_) | Self::SetupLink(_) | Self::Api(_) => false,
         }
     }
 
@@ -73,6 +107,20 @@ impl Admin {
             Self::User(command) => command.run(desk).await,
             Self::SetupLink(_) => setup_link(desk).await,
             Self::Audit(command) => command.run(desk).await,
+            Self::Link(command) => command.run(desk).await,
+            Self::Api(_) => bail!(NEEDS_SERVER),
+        }
+    }
+
+    async fn run_at(self, remote: &Remote) -> anyhow::Result<()> {
+        match self {
+            Self::Site(command) => command.run_at(remote).await,
+            Self::Token(command) => command.run_at(remote).await,
+            Self::User(command) => command.run_at(remote).await,
+            Self::Audit(command) => command.run_at(remote).await,
+            Self::Link(command) => command.run_at(remote).await,
+            Self::Api(api) => api.run_at(remote).await,
+            Self::SetupLink(_) => bail!(NEEDS_DIRECTORY),
         }
     }
 }
@@ -91,28 +139,45 @@ struct Desk {
 impl Desk {
     /// One line for programs, or the text for people.
     fn show(&self, shown: &(impl Display + Serialize)) -> anyhow::Result<()> {
-        use std::io::Write as _;
-        let mut text = match self.json {
-            true => serde_json::to_string(shown)?,
-            false => shown.to_string(),
-        };
-        text.push('\n');
-        Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
+        print(shown, self.json)
     }
+}
+
+fn print(shown: &(impl Display + Serialize), json: bool) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    let mut text = match json {
+        true => serde_json::to_string(shown)?,
+        false => shown.to_string(),
+    };
+    text.push('\n');
+    Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
+}
+
+/// As limits count who types here.
+fn this_machine() -> AddressKey {
+    ClientAddress(Ipv4Addr::LOCALHOST.into()).key()
 }
 
 /// Does it.
 pub(crate) fn run(
-    command: Admin,
+    line: Line,
     before: ServeOptions,
     ca: Option<PathBuf>,
     json: bool,
 ) -> anyhow::Result<()> {
-    let config = command.options().clone().over(before).load()?;
-    tokio::runtime::Builder::new_current_thread()
+    let Line { server, command } = line;
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()?
-        .block_on(async {
+        .build()?;
+    if let Some(server) = server {
+        let remote = Remote::new(&server, ca.as_deref(), json)?;
+        return runtime.block_on(command.run_at(&remote));
+    }
+    let Some(options) = command.options() else {
+        bail!(NEEDS_SERVER);
+    };
+    let config = options.clone().over(before).load()?;
+    runtime.block_on(async {
             if !config.data_dir.exists() {
                 // A mistyped folder would otherwise be a new and empty server's.
                 let folder = config.data_dir.display();

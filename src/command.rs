@@ -1,6 +1,6 @@
 //! The command line: what can be asked of the program, and which room answers.
 
-use crate::admin::{self, Admin};
+use crate::admin;
 use crate::bench::{self, Bench};
 use crate::serve;
 use anyhow::Context as _;
@@ -40,11 +40,8 @@ enum Command {
     )]
     Config(ConfigCommand),
     /// Decide, as the operator, who publishes here
-    #[command(
-        subcommand,
-        after_help = "Example:\n  belfry admin site add https://news.example"
-    )]
-    Admin(Admin),
+    #[command(after_help = "Example:\n  belfry admin site add https://news.example")]
+    Admin(admin::Line),
     /// Measure what this machine makes of the program
     #[command(
         subcommand,
@@ -143,8 +140,8 @@ impl CommandLine {
             Some(Command::Config(ConfigCommand::Show(options))) => {
                 print(&options.over(before).load()?.show())
             }
-            Some(Command::Admin(command)) => {
-                admin::run(command, before, self.client.ca, self.client.json)
+            Some(Command::Admin(line)) => {
+                admin::run(line, before, self.client.ca, self.client.json)
             }
             Some(Command::Bench(measurement)) => bench::run(measurement, self.client.json),
             Some(Command::Client(command)) => tokio::runtime::Builder::new_current_thread()

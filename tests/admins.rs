@@ -1,6 +1,6 @@
 //! What a test needs of admins: the operator's commands, and the API with a token of theirs.
 
-use crate::harness::{PATIENCE, TestServer};
+use crate::harness::{PASSWORD, PATIENCE, TestServer};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
 use std::path::Path;
@@ -24,6 +24,17 @@ impl Said {
 
 /// Runs `belfry admin` with these arguments on this data, for its JSON.
 pub(crate) fn admin_command(data: &Path, arguments: &[&str]) -> Said {
+    let data = data.to_str().expect("a path of a test");
+    run(&[arguments, &["--data-dir", data]].concat(), &[])
+}
+
+/// Runs it with these arguments at a server, with an API token or without one.
+pub(crate) fn admin_command_at(server: &str, token: &str, arguments: &[&str]) -> Said {
+    let environment = [("BELFRY_ADMIN_TOKEN", token), ("BELFRY_PASSWORD", PASSWORD)];
+    run(&[arguments, &["--server", server]].concat(), &environment)
+}
+
+fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Said {
     let mut command = Command::new(env!("CARGO_BIN_EXE_belfry"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("BELFRY_")) {
         command.env_remove(name);
@@ -32,8 +43,7 @@ pub(crate) fn admin_command(data: &Path, arguments: &[&str]) -> Said {
         .arg("admin")
         .args(arguments)
         .arg("--json")
-        .arg("--data-dir")
-        .arg(data)
+        .envs(environment.iter().copied())
         .output()
         .expect("it runs");
     let lines = String::from_utf8(output.stdout).expect("text");

@@ -12,6 +12,7 @@ mod websocket;
 
 mod a_crowd_keeps_nobody_out;
 mod a_notification_arrives;
+mod admins_see_who_and_what_there_is;
 mod away;
 mod behind_nginx;
 mod created_means_synced;

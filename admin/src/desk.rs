@@ -3,11 +3,12 @@
 
 use crate::seat::TOKEN_PREFIX;
 use axum::http::StatusCode;
-use belfry_edge::{ApiError, random};
+use belfry_edge::password::{Hashing, check_strength};
+use belfry_edge::{AddressKey, ApiError, check_username, random};
 use belfry_protocol::id::{AdminTokenId, LinkId, UserId};
 use belfry_protocol::secret::{Secret, SecretHash};
 use belfry_protocol::time::Timestamp;
-use belfry_store::directory::{Actor, AdminToken, Directory, Role};
+use belfry_store::directory::{Actor, AdminToken, Directory, DirectoryError, MadeAccount, Role};
 use std::time::Duration;
 
 /// API tokens of a server: nobody keeps track of more.
@@ -168,4 +169,47 @@ pub async fn create_reset(
     }
     let link = format!("{public_url}/#reset={}", secret.expose());
     Ok(MadeLink { id, link, ends })
+}
+
+/// What a new account is to be.
+#[derive(Debug)]
+pub struct NewAccount {
+    /// Its name.
+    pub username: String,
+    /// What it signs in with.
+    pub password: String,
+    /// What it may administer.
+    pub role: Role,
+}
+
+/// Makes an account for somebody; whose, and its name.
+///
+/// # Errors
+/// 422 for a bad name or a weak password, 409 where the name is taken.
+pub async fn create_account(
+    directory: &Directory,
+    hashing: &Hashing,
+    new: NewAccount,
+    address: AddressKey,
+    by: &Actor,
+    now: Timestamp,
+) -> Result<(UserId, String), ApiError> {
+    check_username(&new.username)?;
+    check_strength("password", &new.password, &new.username)?;
+    let hash = hashing.place(address)?.hash(new.password).await?;
+    let account = MadeAccount {
+        user: UserId::from_bytes(random()?),
+        name: &new.username,
+        password_hash: &hash,
+        role: new.role,
+    };
+    match directory.create_account_for(&account, by, now).await {
+        Ok(()) => Ok((account.user, new.username)),
+        Err(DirectoryError::Taken) => {
+            let detail = "this name is taken; choose another";
+            let taken = ApiError::new(StatusCode::CONFLICT, "taken", detail);
+            Err(taken.at("username"))
+        }
+        Err(error) => Err(error.into()),
+    }
 }

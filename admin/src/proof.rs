@@ -76,6 +76,18 @@ impl Looking {
         }
     }
 
+    /// For tests that look for nothing: no certificate is good.
+    #[cfg(test)]
+    pub(crate) fn nowhere() -> Self {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("the default versions")
+            .with_root_certificates(rustls::RootCertStore::empty())
+            .with_no_client_auth();
+        Self::new(tls, None)
+    }
+
     /// Looks at each place until one proves the site.
     ///
     /// # Errors

@@ -186,6 +186,7 @@ mod tests {
 
     fn settings(url: &str) -> crate::Settings {
         crate::Settings {
+            looking: crate::proof::Looking::nowhere(),
             public_url: url.to_owned(),
             admin_url: url.to_owned(),
             trusted_proxies: TrustedProxies::default(),

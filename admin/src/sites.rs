@@ -104,8 +104,10 @@ struct VapidKeyInfo {
     key: String,
     first_seen: Option<Timestamp>,
     last_seen: Option<Timestamp>,
-    /// Whether it may be published to with API keys what is restricted to it.
+    /// Whether what is restricted to it may be published to with API keys.
     registered: bool,
+    /// With these alone; empty where it is with each of the site, those made later too.
+    with: Vec<SiteKeyId>,
     /// Whether it posted to a permission of the site that is restricted to it.
     proven: bool,
 }
@@ -250,17 +252,22 @@ impl Admin {
     /// Those that are registered, and those that posted.
     async fn vapid_keys_of(&self, origin: &Origin) -> Result<Vec<VapidKeyInfo>, ApiError> {
         let mut keys: Vec<VapidKeyInfo> = Vec::new();
-        for key in self.directory.vapid_keys(origin).await? {
-            let key = written(&key.public);
-            if !keys.iter().any(|known| known.key == key) {
-                keys.push(VapidKeyInfo {
-                    key,
-                    first_seen: None,
-                    last_seen: None,
-                    registered: true,
-                    proven: false,
-                });
+        let registered = self.directory.vapid_keys(origin).await?;
+        for key in &registered {
+            let text = written(&key.public);
+            if keys.iter().any(|known| known.key == text) {
+                continue;
             }
+            let each = registered.iter().filter(|other| other.public == key.public);
+            let with: Option<Vec<SiteKeyId>> = each.map(|other| other.with).collect();
+            keys.push(VapidKeyInfo {
+                key: text,
+                first_seen: None,
+                last_seen: None,
+                registered: true,
+                with: with.unwrap_or_default(),
+                proven: false,
+            });
         }
         keys.truncate(VAPID_KEYS_SHOWN);
         Ok(keys)

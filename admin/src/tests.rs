@@ -121,6 +121,7 @@ impl Server {
             attempts: Attempts::new(5, 5),
         };
         let settings = Settings {
+            looking: crate::proof::Looking::nowhere(),
             public_url: URL.to_owned(),
             admin_url: URL.to_owned(),
             trusted_proxies: TrustedProxies::default(),

@@ -104,10 +104,7 @@ struct Page<T> {
 ///
 /// # Errors
 /// `url` is not an http or https address.
-pub(crate) fn http_client(
-    url: &str,
-    tls: rustls::ClientConfig,
-) -> Result<reqwest::Client, ServerError> {
+pub fn http_client(url: &str, tls: rustls::ClientConfig) -> Result<reqwest::Client, ServerError> {
     let invalid = || ServerError::Address(url.to_owned());
     let parsed = url::Url::parse(url).map_err(|_| invalid())?;
     let local = match parsed.host().ok_or_else(invalid)? {

@@ -1,11 +1,14 @@
 //! `belfry admin audit`: what admins did, and whether anybody has tampered with what is written of it.
 
 use super::Desk;
+use super::remote::{Remote, encoded};
 use crate::command::ServeOptions;
 use anyhow::{Context as _, bail};
 use belfry_store::directory::{AuditFilter, AuditHead, AuditRow, Words};
 use clap::{Args, Subcommand};
-use serde::Serialize;
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::fmt;
 use std::io::Write as _;
 
@@ -79,7 +82,32 @@ impl Command {
     }
 }
 
+impl Command {
+    pub(super) async fn run_at(self, remote: &Remote) -> anyhow::Result<()> {
+        match self {
+            Self::List(list) => list.run_at(remote).await,
+            Self::Verify(verify) => verify.run_at(remote).await,
+            Self::Export(_) => remote.copy(Method::GET, "/audit.ndjson", None).await,
+        }
+    }
+}
+
 impl List {
+    async fn run_at(self, remote: &Remote) -> anyhow::Result<()> {
+        let (act, search) = (encoded(&self.act), encoded(&self.search));
+        let mut left = self.limit;
+        let show = |row| {
+            if left == 0 {
+                return Ok(false);
+            }
+            left -= 1;
+            remote.show(&Shown(serde_json::from_value(row)?))?;
+            Ok(left > 0)
+        };
+        let path = format!("/audit?act={act}&search={search}");
+        remote.each(&path, show).await
+    }
+
     async fn run(self, desk: &Desk) -> anyhow::Result<()> {
         let filter = AuditFilter {
             words: Words::of(&self.search).context("search for fewer words")?,
@@ -94,6 +122,17 @@ impl List {
 }
 
 impl Verify {
+    async fn run_at(self, remote: &Remote) -> anyhow::Result<()> {
+        let head = self
+            .head
+            .map(|head| format!("?n={}&hash={}", head.n, head.hash));
+        let path = format!("/audit/verify{}", head.unwrap_or_default());
+        let found = remote.ask(Method::POST, &path, Some(&json!({}))).await?;
+        let found: Found = serde_json::from_value(found)?;
+        remote.show(&found)?;
+        broken(found.broken_at)
+    }
+
     async fn run(self, desk: &Desk) -> anyhow::Result<()> {
         let found = desk.directory.verify_audit(self.head.as_ref()).await?;
         desk.show(&Found {
@@ -102,11 +141,15 @@ impl Verify {
             broken_at: found.broken_at,
             head: format!("{}:{}", found.head.n, found.head.hash),
         })?;
-        if let Some(n) = found.broken_at {
-            bail!("the audit log is broken at row {n}: it is missing or was changed");
-        }
-        Ok(())
+        broken(found.broken_at)
     }
+}
+
+fn broken(at: Option<u64>) -> anyhow::Result<()> {
+    if let Some(n) = at {
+        bail!("the audit log is broken at row {n}: it is missing or was changed");
+    }
+    Ok(())
 }
 
 async fn export(desk: &Desk) -> anyhow::Result<()> {
@@ -143,7 +186,7 @@ impl fmt::Display for Shown {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 struct Found {
     rows: u64,
     ok: bool,

@@ -1,6 +1,7 @@
 //! `belfry admin site`: sites that publish with an API key, the proof of their origins, their keys, and
 //! the VAPID keys that count as theirs.
 
+mod remote;
 mod shown;
 
 use super::{Desk, ServeOptions, refused};
@@ -288,7 +289,7 @@ impl Vapid {
                 desk.show(&ShownVapid {
                     public_key: written(&key.public),
                     with: key.with,
-                    created: key.created,
+                    created: Some(key.created),
                 })?;
             }
             return Ok(());

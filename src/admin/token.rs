@@ -1,6 +1,7 @@
 //! `belfry admin token`: API tokens for programs that administer.
 
 use super::Desk;
+use super::remote::Remote;
 use crate::command::ServeOptions;
 use anyhow::bail;
 use belfry_admin::desk::{self, NewToken};
@@ -8,7 +9,9 @@ use belfry_protocol::id::AdminTokenId;
 use belfry_protocol::time::Timestamp;
 use belfry_store::directory::{Actor, AdminToken, Role};
 use clap::{Args, Subcommand};
-use serde::Serialize;
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::fmt;
 
 #[derive(Subcommand)]
@@ -69,6 +72,32 @@ impl Command {
     }
 }
 
+impl Command {
+    pub(super) async fn run_at(self, remote: &Remote) -> anyhow::Result<()> {
+        match self {
+            Self::Create(create) => {
+                let new = json!({
+                    "name": create.name, "role": create.role, "ends": create.ends,
+                });
+                let made = remote.ask(Method::POST, "/tokens", Some(&new)).await?;
+                remote.show(&serde_json::from_value::<MadeToken>(made)?)
+            }
+            Self::List(_) => {
+                let show = |token| {
+                    let token: ShownToken = serde_json::from_value(token)?;
+                    remote.show(&token).map(|()| true)
+                };
+                remote.each("/tokens?", show).await
+            }
+            Self::End(end) => {
+                let path = format!("/tokens/{}", end.id);
+                remote.ask(Method::DELETE, &path, None).await?;
+                remote.show(&Ended { ended: end.id })
+            }
+        }
+    }
+}
+
 impl Create {
     async fn run(self, desk: &Desk) -> anyhow::Result<()> {
         let new = NewToken {
@@ -104,7 +133,7 @@ impl End {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 struct MadeToken {
     id: AdminTokenId,
     token: String,
@@ -116,7 +145,7 @@ impl fmt::Display for MadeToken {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 struct ShownToken {
     id: AdminTokenId,
     name: String,

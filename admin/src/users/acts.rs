@@ -3,16 +3,16 @@
 
 use super::no_user;
 use crate::Admin;
+use crate::desk::{self, NewAccount};
 use crate::seat::Writer;
 use axum::extract::State;
 use axum::http::StatusCode;
 use belfry_broker::CloseCause;
 use belfry_edge::given::{Address, Given};
-use belfry_edge::password::check_strength;
-use belfry_edge::{AddressKey, ApiError, Path, check_username, random};
+use belfry_edge::{ApiError, Path};
 use belfry_protocol::id::UserId;
 use belfry_protocol::problem::Problem;
-use belfry_store::directory::{Act, Actor, DirectoryError, MadeAccount, Role};
+use belfry_store::directory::{Act, Role};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
@@ -58,41 +58,23 @@ pub(super) async fn create(
     Address(address): Address,
     Given(new): Given<NewUser>,
 ) -> Result<(StatusCode, axum::Json<MadeUser>), ApiError> {
-    let made = admin.create_user(new, address, &seat.actor).await?;
+    let new = NewAccount {
+        username: new.username,
+        password: new.password,
+        role: new.role,
+    };
+    let made = desk::create_account(
+        &admin.directory,
+        &admin.sign_ins.hashing,
+        new,
+        address,
+        &seat.actor,
+        admin.now(),
+    );
+    let (id, username) = made.await?;
     admin.changed.tell("users");
+    let made = MadeUser { id, username };
     Ok((StatusCode::CREATED, axum::Json(made)))
-}
-
-impl Admin {
-    async fn create_user(
-        &self,
-        new: NewUser,
-        address: AddressKey,
-        by: &Actor,
-    ) -> Result<MadeUser, ApiError> {
-        check_username(&new.username)?;
-        check_strength("password", &new.password, &new.username)?;
-        let place = self.sign_ins.hashing.place(address)?;
-        let hash = place.hash(new.password).await?;
-        let account = MadeAccount {
-            user: UserId::from_bytes(random()?),
-            name: &new.username,
-            password_hash: &hash,
-            role: new.role,
-        };
-        let made = self.directory.create_account_for(&account, by, self.now());
-        match made.await {
-            Ok(()) => Ok(MadeUser {
-                id: account.user,
-                username: new.username,
-            }),
-            Err(DirectoryError::Taken) => {
-                let detail = "this name is taken; choose another";
-                Err(ApiError::new(StatusCode::CONFLICT, "taken", detail).at("username"))
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -128,7 +128,9 @@ pub(super) struct ShownVapid {
     pub(super) public_key: String,
     /// The API key that it counts with; none for each of the site.
     pub(super) with: Option<SiteKeyId>,
-    pub(super) created: Timestamp,
+    /// Not known over HTTP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) created: Option<Timestamp>,
 }
 
 impl fmt::Display for ShownVapid {

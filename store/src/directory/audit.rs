@@ -10,7 +10,7 @@ use super::transaction::{Transaction, execute_in, fetch_in};
 use super::{Directory, DirectoryError, fetch, millis, time};
 use belfry_protocol::id::{AdminTokenId, UserId};
 use belfry_protocol::time::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
@@ -83,7 +83,7 @@ pub struct Act<'a> {
 }
 
 /// A row as it is shown, exported and hashed.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AuditRow {
     /// Its number, from 1 and without gaps.
     pub n: u64,

@@ -24,7 +24,8 @@ pub enum LinkKind {
 }
 
 impl LinkKind {
-    fn as_str(self) -> &'static str {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Invite => "invite",
             Self::Reset => "reset",
