@@ -89,7 +89,7 @@ pub(super) struct NewRole {
     params(("id" = UserId, Path)), request_body = NewRole, security(("admin" = []), ("admin_session" = [])),
     responses(
         (status = 204, description = "Changed"),
-        (status = 401, description = "Signed out, or a sign-in older than 10 minutes", body = Problem),
+        (status = 401, description = "Signed out, or no password of the last 10 minutes", body = Problem),
         (status = 403, description = "A viewer, or another site", body = Problem),
         (status = 404, description = "There is no such user", body = Problem),
         (status = 409, description = "It would leave no admin", body = Problem),
@@ -102,9 +102,9 @@ pub(super) async fn set_role(
     Path(id): Path<UserId>,
     Given(new): Given<NewRole>,
 ) -> Result<StatusCode, ApiError> {
-    let set = admin
-        .directory
-        .set_role(id, new.role, &seat.actor, admin.now());
+    let now = admin.now();
+    seat.fresh(now)?;
+    let set = admin.directory.set_role(id, new.role, &seat.actor, now);
     if !set.await? {
         return Err(no_user());
     }
