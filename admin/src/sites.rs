@@ -4,12 +4,14 @@
 mod keys;
 
 use crate::Admin;
+use crate::limits::{self, OwnLimit};
 use crate::lists::{self, PAGE_MAX};
 use crate::registration::{Registrar, written};
 use crate::seat::{Reader, Seat, Writer};
 use crate::standing::Standing;
 use axum::extract::State;
 use axum::http::StatusCode;
+use belfry_acl::limit::Whose;
 use belfry_edge::given::Given;
 use belfry_edge::paging::{Page, Paging, bad_cursor};
 use belfry_edge::{ApiError, Path, Query};
@@ -18,15 +20,19 @@ use belfry_protocol::problem::Problem;
 use belfry_protocol::site::Origin;
 use belfry_protocol::time::Timestamp;
 use belfry_store::directory::ListedSite;
+use belfry_store::directory::series::Posts;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// VAPID keys that are shown of a site.
-const VAPID_KEYS_SHOWN: usize = 100;
+/// VAPID keys that posted which are shown of a site.
+const VAPID_KEYS_SHOWN: u32 = 100;
+/// Posts are counted for so long.
+const DAY: Duration = Duration::from_secs(86_400);
 /// The columns that sites are sorted by.
 const COLUMNS: [&str; 5] = ["site", "permissions", "accepted", "refused", "last_used"];
 
@@ -76,8 +82,7 @@ struct SiteDetail {
     #[serde(flatten)]
     site: SiteInfo,
     /// The limits that can be of its own.
-    #[schema(value_type = Vec<Object>)]
-    limits: Vec<Value>,
+    limits: Vec<OwnLimit>,
     /// The line that proves its origin; null where it is not registered.
     #[schema(example = "belfry-site=…")]
     proof: Option<String>,
@@ -85,7 +90,7 @@ struct SiteDetail {
     proven_since: Option<Timestamp>,
     /// Those in force, oldest first.
     api_keys: Vec<ApiKeyInfo>,
-    /// At most 100: those that were registered first, the rest by when they last posted.
+    /// The 100 that posted last, and those that are registered and never did.
     vapid_keys: Vec<VapidKeyInfo>,
 }
 
@@ -193,8 +198,13 @@ async fn list(
         found.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
     }
     found.truncate(limit + 1);
-    for (_, site) in found.iter_mut().take(limit) {
-        site.standing = admin.standing_of_site(&site.site).await?;
+    let shown = found.iter().take(limit);
+    let shown: Vec<_> = shown
+        .map(|(_, site)| Whose::Site(site.site.clone()))
+        .collect();
+    let standings = admin.standings(&shown).await?;
+    for ((_, site), standing) in found.iter_mut().zip(standings) {
+        site.standing = standing;
     }
     let page = Page::of(found, limit, |(place, _)| place.written());
     Ok(axum::Json(page.map(|(_, site)| site)))
@@ -229,11 +239,11 @@ impl Admin {
         let posts = self.posts_of_a_day().await?;
         let posts = posts.get(origin).copied().unwrap_or_default();
         let mut site = SiteInfo::of(listed, posts);
-        site.standing = self.standing_of_site(origin).await?;
+        site.standing = self.standing(Whose::Site(origin.clone())).await?;
         let in_force = keys.into_iter().filter(|key| key.revoked.is_none());
         Ok(SiteDetail {
             site,
-            limits: self.limits_of_site(origin),
+            limits: limits::of(self, &Whose::Site(origin.clone())),
             proof: registered.as_ref().map(|site| site.proof_line()),
             registered_since: registered.as_ref().map(|site| site.created),
             proven_since: registered.as_ref().and_then(|site| site.proven),
@@ -249,27 +259,40 @@ impl Admin {
         })
     }
 
-    /// Those that are registered, and those that posted.
+    /// Those that posted, the last first, and those that are registered and never did.
     async fn vapid_keys_of(&self, origin: &Origin) -> Result<Vec<VapidKeyInfo>, ApiError> {
-        let mut keys: Vec<VapidKeyInfo> = Vec::new();
+        // What was noted of late is to be seen.
+        self.directory.write_down_notes().await?;
+        let seen = self.directory.seen_keys(origin, VAPID_KEYS_SHOWN).await?;
         let registered = self.directory.vapid_keys(origin).await?;
+        let mut keys: Vec<VapidKeyInfo> = seen
+            .into_iter()
+            .map(|key| VapidKeyInfo {
+                key: written(&key.public),
+                first_seen: Some(key.first_seen),
+                last_seen: Some(key.last_seen),
+                registered: false,
+                with: Vec::new(),
+                proven: key.proven,
+            })
+            .collect();
         for key in &registered {
             let text = written(&key.public);
-            if keys.iter().any(|known| known.key == text) {
-                continue;
-            }
             let each = registered.iter().filter(|other| other.public == key.public);
             let with: Option<Vec<SiteKeyId>> = each.map(|other| other.with).collect();
-            keys.push(VapidKeyInfo {
-                key: text,
-                first_seen: None,
-                last_seen: None,
-                registered: true,
-                with: with.unwrap_or_default(),
-                proven: false,
-            });
+            let with = with.unwrap_or_default();
+            match keys.iter_mut().find(|known| known.key == text) {
+                Some(known) => (known.registered, known.with) = (true, with),
+                None => keys.push(VapidKeyInfo {
+                    key: text,
+                    first_seen: None,
+                    last_seen: None,
+                    registered: true,
+                    with,
+                    proven: false,
+                }),
+            }
         }
-        keys.truncate(VAPID_KEYS_SHOWN);
         Ok(keys)
     }
 }
@@ -388,16 +411,10 @@ async fn verify(
     }))
 }
 
-/// Posts of a site.
-#[derive(Debug, Clone, Copy, Default)]
-struct Posts {
-    accepted: u64,
-    refused: u64,
-}
-
 impl Admin {
-    /// What each site posted in the last 24 hours.
-    async fn posts_of_a_day(&self) -> Result<std::collections::HashMap<Origin, Posts>, ApiError> {
-        Ok(std::collections::HashMap::new())
+    /// What each site posted in the last 24 hours, to five minutes.
+    async fn posts_of_a_day(&self) -> Result<HashMap<Origin, Posts>, ApiError> {
+        let since = self.now().minus(DAY);
+        Ok(self.directory.site_posts_since(since).await?)
     }
 }

@@ -7,12 +7,14 @@
 mod acts;
 
 use crate::Admin;
+use crate::limits::{self, OwnLimit};
 use crate::lists::{self, PAGE_MAX};
 use crate::seat::Reader;
 use crate::standing::Standing;
 use axum::extract::State;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use belfry_acl::limit::Whose;
 use belfry_edge::paging::{Page, Paging, bad_cursor};
 use belfry_edge::{ApiError, Path, Query};
 use belfry_protocol::id::UserId;
@@ -21,7 +23,6 @@ use belfry_protocol::time::Timestamp;
 use belfry_store::directory::{ListedUser, Place, Role, UserOrder, UsersAsked};
 use belfry_store::mailbox::{Holding, Mailbox as _};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -73,8 +74,7 @@ struct UserDetail {
     #[serde(flatten)]
     user: UserInfo,
     /// The limits that can be of the user's own.
-    #[schema(value_type = Vec<Object>)]
-    limits: Vec<Value>,
+    limits: Vec<OwnLimit>,
     devices_by_kind: BTreeMap<String, u64>,
     permissions_by_state: BTreeMap<String, u64>,
     /// Whether a sign-in as an admin asks for more than the password.
@@ -159,12 +159,15 @@ async fn list(
     // One more than the page says that there is another, and is not looked at.
     let shown = users.iter().take(limit).map(|user| user.user).collect();
     let mut holdings = admin.mailbox.holdings(shown).await?.into_iter();
-    let mut found = Vec::with_capacity(users.len());
-    for user in users {
+    let whose = users.iter().map(|user| Whose::User(user.user));
+    let whose: Vec<Whose> = whose.collect();
+    let standings = admin.standings(&whose).await?;
+    let found = users.into_iter().zip(standings).map(|(user, standing)| {
         let holding = holdings.next().unwrap_or_default();
         let place = user.place.clone();
-        found.push((place, admin.user_info(user, holding).await?));
-    }
+        (place, admin.user_info(user, holding, standing))
+    });
+    let found = found.collect();
     let page = Page::of(found, limit, |(place, _)| written(place));
     Ok(axum::Json(page.map(|(_, user)| user)))
 }
@@ -189,9 +192,10 @@ async fn one(
     let sorts = admin.directory.user_sorts(id).await?;
     let holdings = admin.mailbox.holdings(vec![id]).await?;
     let holding = holdings.first().copied().unwrap_or_default();
+    let standing = admin.standing(Whose::User(id)).await?;
     Ok(axum::Json(UserDetail {
-        user: admin.user_info(listed, holding).await?,
-        limits: admin.limits_of_user(id),
+        user: admin.user_info(listed, holding, standing),
+        limits: limits::of(&admin, &Whose::User(id)),
         devices_by_kind: sorts.devices,
         permissions_by_state: sorts.permissions,
         second_factor: sorts.second_factor,
@@ -199,8 +203,8 @@ async fn one(
 }
 
 impl Admin {
-    async fn user_info(&self, user: ListedUser, holding: Holding) -> Result<UserInfo, ApiError> {
-        Ok(UserInfo {
+    fn user_info(&self, user: ListedUser, holding: Holding, standing: Standing) -> UserInfo {
+        UserInfo {
             id: user.user,
             username: user.name,
             role: user.role,
@@ -211,8 +215,8 @@ impl Admin {
             permissions: user.permissions,
             mailbox_depth: holding.entries,
             mailbox_bytes: holding.bytes,
-            standing: self.standing_of_user(user.user).await?,
-        })
+            standing,
+        }
     }
 }
 

@@ -34,7 +34,7 @@ pub use idle::{IDLE_PAGE, Idle};
 pub use keyrings::Keyring;
 pub use links::{Founder, Link, LinkKind};
 pub use permissions::{Endpoint, NewPermission, Permission, PermissionState};
-pub use rolls::{ListedSite, ListedUser, Place, UserOrder, UserSorts, UsersAsked};
+pub use rolls::{ListedSite, ListedUser, Place, SeenKey, UserOrder, UserSorts, UsersAsked};
 pub use search::{SEARCH_WORDS_MAX, Words, fold};
 pub use second_factors::{Passkey, Totp};
 pub use sites::{Site, SiteCaller, SiteKey, VapidKey};

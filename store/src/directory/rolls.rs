@@ -102,6 +102,19 @@ pub struct ListedSite {
     pub proven: bool,
 }
 
+/// A VAPID key that posted to permissions of a site.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenKey {
+    /// An uncompressed P-256 point.
+    pub public: Vec<u8>,
+    /// When first.
+    pub first_seen: Timestamp,
+    /// When last.
+    pub last_seen: Timestamp,
+    /// Whether to one that is restricted to it.
+    pub proven: bool,
+}
+
 /// A page of users: the inner statement finds and sorts, the outer one counts for what it found alone.
 macro_rules! users {
     (from $found:expr, $order:expr) => {
@@ -417,6 +430,35 @@ impl Directory {
         }
         self.notes.add_to_sites(&mut sites);
         Ok(sites)
+    }
+
+    /// VAPID keys that posted to permissions of a site, the last first, at most so many.
+    ///
+    /// # Errors
+    /// The directory is unavailable.
+    pub async fn seen_keys(
+        &self,
+        site: &Origin,
+        limit: u32,
+    ) -> Result<Vec<SeenKey>, DirectoryError> {
+        let rows = fetch!(
+            self,
+            fetch_all,
+            (Vec<u8>, i64, i64, Option<i64>),
+            "SELECT public_key, first_seen, last_seen, proven FROM vapid_seen WHERE site = $1 \
+             ORDER BY last_seen DESC, public_key LIMIT $2",
+            site.as_str(),
+            i64::from(limit)
+        )?;
+        let keys = rows
+            .into_iter()
+            .map(|(public, first, last, proven)| SeenKey {
+                public,
+                first_seen: time(first),
+                last_seen: time(last),
+                proven: proven.is_some(),
+            });
+        Ok(keys.collect())
     }
 
     /// Folds the names of accounts that were made before they were folded.
