@@ -65,6 +65,13 @@ export class BelfryServer extends Program {
     return server;
   }
 
+  /** The link to the first admin, which it prints at its start. */
+  async setupLink() {
+    const found = () => /\S+\/admin#setup=\S+/.exec(this.errors)?.[0];
+    while (!found()) await within(once(this.process.stderr, "data"), "the server prints the set-up link");
+    return found();
+  }
+
   async stop() {
     await super.stop();
     await rm(this.data, { recursive: true, force: true });

@@ -32,7 +32,8 @@ export async function text(page, words) {
   });
 }
 
-function aria(role, name) {
+/** What has this role, and this name where one is given. */
+export function aria(role, name) {
   return name === undefined ? `::-p-aria([role="${role}"])` : `::-p-aria([name="${name}"][role="${role}"])`;
 }
 
