@@ -159,6 +159,7 @@ async fn serve(config: Config, room: Room) -> anyhow::Result<()> {
             trusted_proxies: trusted.clone(),
             configured: Configured::of(&config),
             looking: Looking::new(sites_tls(&config)?, None),
+            open_message: open_message(bridge.clone()),
         },
     );
     admin.reconcile_bans().await?;
@@ -166,7 +167,7 @@ async fn serve(config: Config, room: Room) -> anyhow::Result<()> {
     let (api, document) = OpenApiRouter::new()
         .merge(belfry_bridge::router(bridge.clone()))
         .merge(webhooks.router())
-        .merge(accounts.router())
+        .merge(accounts.clone().router())
         .merge(admin.clone().router())
         .split_for_parts();
     let pages = pages::router(document, metrics.clone(), health.clone(), stopping.clone());
@@ -205,6 +206,7 @@ async fn serve(config: Config, room: Room) -> anyhow::Result<()> {
     tasks.spawn(webhooks.run(stopping.clone()));
     tasks.spawn(write_down_notes(directory.clone(), stopping.clone()));
     tasks.spawn(log_audit_head(directory.clone(), stopping.clone()));
+    tasks.spawn(accounts.remove_idle(stopping.clone()));
     tasks.spawn(admin.clone().keep_bans(stopping.clone()));
     tasks.spawn(admin.clone().clear_away(stopping.clone()));
     tasks.spawn(tls::reload_on_hangup(
@@ -457,9 +459,15 @@ fn account_settings(
         password_hashes: password_hashes(config.limits.password_hashes),
         devices_per_user: config.limits.devices_per_user,
         permissions_per_user: config.limits.permissions_per_user,
+        device_idle: config.retention.device_idle,
+        account_idle: config.retention.account_idle,
         away_grace: config.away_grace,
         trusted_proxies,
     }
+}
+
+fn open_message(bridge: Bridge) -> belfry_admin::OpenMessage {
+    Arc::new(move |url| bridge.message(url))
 }
 
 fn tls_source(tls: Tls) -> TlsSource {

@@ -301,21 +301,27 @@ async fn erase(State(accounts): State<Accounts>, caller: Caller) -> Result<Statu
     caller.recent(inner.now())?;
     let user = caller.0.user;
     let _changing = inner.changing(user).await;
-    // The mailbox first: if that fails the account is still there to try again. And last, for what
-    // devices did until their connections ended.
-    inner.command(Command::EraseUser { user }).await?;
-    inner
-        .broker
-        .disconnect_user(user, CloseCause::Administrative);
-    inner.directory.erase_account(user).await?;
-    inner
-        .broker
-        .disconnect_user(user, CloseCause::Administrative);
-    inner.command(Command::EraseUser { user }).await?;
-    inner
-        .broker
-        .disconnect_user(user, CloseCause::Administrative);
+    inner.erase(user).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+impl crate::Inner {
+    /// Erases an account and all it holds. To be done in the user's turn.
+    pub(crate) async fn erase(&self, user: UserId) -> Result<(), ApiError> {
+        let end = || {
+            self.broker
+                .disconnect_user(user, CloseCause::Administrative)
+        };
+        // The mailbox first: if that fails the account is still there to try again. And last, for what
+        // devices did until their connections ended.
+        self.command(Command::EraseUser { user }).await?;
+        end();
+        self.directory.erase_account(user).await?;
+        end();
+        self.command(Command::EraseUser { user }).await?;
+        end();
+        Ok(())
+    }
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -295,26 +295,33 @@ async fn remove(
     let user = caller.0.user;
     caller.recent(inner.now())?;
     let _changing = inner.changing(user).await;
-    // The mailbox first: if that fails the device is still there to try again. And last, for what it
-    // did until its connection ended.
-    inner
-        .command(Command::RemoveDevice { user, device })
-        .await?;
-    if !inner.directory.delete_device(user, device).await? {
-        return Err(ApiError::not_found("there is no such device"));
+    match inner.remove_device(user, device).await? {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(ApiError::not_found("there is no such device")),
     }
-    inner
-        .broker
-        .disconnect_device(user, device, CloseCause::Administrative);
-    inner
-        .command(Command::RemoveDevice { user, device })
-        .await?;
-    // Again, for a connection whose password was judged just before the device went.
-    inner
-        .broker
-        .disconnect_device(user, device, CloseCause::Administrative);
-    inner
-        .broker
-        .publish_event(user, &Event::DeviceRemoved { device });
-    Ok(StatusCode::NO_CONTENT)
+}
+
+impl Inner {
+    /// Removes a device; whether it was there. To be done in the user's turn.
+    pub(crate) async fn remove_device(
+        &self,
+        user: UserId,
+        device: DeviceId,
+    ) -> Result<bool, ApiError> {
+        // The mailbox first: if that fails the device is still there to try again. And last, for what it
+        // did until its connection ended.
+        self.command(Command::RemoveDevice { user, device }).await?;
+        if !self.directory.delete_device(user, device).await? {
+            return Ok(false);
+        }
+        self.broker
+            .disconnect_device(user, device, CloseCause::Administrative);
+        self.command(Command::RemoveDevice { user, device }).await?;
+        // Again, for a connection whose password was judged just before the device went.
+        self.broker
+            .disconnect_device(user, device, CloseCause::Administrative);
+        self.broker
+            .publish_event(user, &Event::DeviceRemoved { device });
+        Ok(true)
+    }
 }

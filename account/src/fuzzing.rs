@@ -217,6 +217,8 @@ impl Server {
             password_hashes: 1,
             devices_per_user: 20,
             permissions_per_user: 20,
+            device_idle: std::time::Duration::ZERO,
+            account_idle: std::time::Duration::ZERO,
             away_grace: std::time::Duration::from_secs(30),
             trusted_proxies: TrustedProxies::default(),
         };

@@ -11,6 +11,7 @@ mod console;
 mod devices;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod idle;
 mod keyring;
 mod notifications;
 mod permissions;
@@ -69,6 +70,10 @@ pub struct Settings {
     pub devices_per_user: u64,
     /// Permissions of one user.
     pub permissions_per_user: u64,
+    /// How long a device may stay away before it is removed; zero for ever.
+    pub device_idle: Duration,
+    /// How long nobody may be at an account before it is removed; zero for ever.
+    pub account_idle: Duration,
     /// How long active devices have notifications to themselves where the user says nothing else.
     pub away_grace: Duration,
     /// Whose X-Forwarded-For is believed.

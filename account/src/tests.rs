@@ -5,6 +5,7 @@
 mod accounts;
 mod common;
 mod devices;
+mod idle;
 mod keyring;
 mod lists;
 mod notifications;
@@ -81,6 +82,7 @@ impl DeviceDirectory for Devices {
 }
 
 struct Server {
+    accounts: Accounts,
     router: Router,
     directory: Directory,
     mailbox: Arc<EmbeddedMailbox>,
@@ -107,6 +109,8 @@ fn settings() -> Settings {
         password_hashes: 2,
         devices_per_user: 3,
         permissions_per_user: 4,
+        device_idle: Duration::ZERO,
+        account_idle: Duration::ZERO,
         away_grace: Duration::from_secs(30),
         trusted_proxies: TrustedProxies::default(),
     }
@@ -153,8 +157,9 @@ impl Server {
             clock,
             settings,
         );
-        let (router, _) = accounts.router().split_for_parts();
+        let (router, _) = accounts.clone().router().split_for_parts();
         Self {
+            accounts,
             router: belfry_edge::layers::finish(router),
             directory,
             mailbox,

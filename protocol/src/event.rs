@@ -1,6 +1,7 @@
 //! What changed, as `u/{user}/events` tells a user's devices: QoS 0, never stored.
 
 use crate::id::{DeviceId, NotificationId, PermissionId};
+use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// One change. After a reconnect a client re-reads over HTTP instead of relying on these.
@@ -57,6 +58,20 @@ pub enum Event {
     DeviceRemoved {
         /// The device.
         device: DeviceId,
+    },
+    /// A device was not connected for long, and will be removed unless it is.
+    #[serde(rename = "device.idle")]
+    DeviceIdle {
+        /// The device.
+        device: DeviceId,
+        /// When.
+        removed: Timestamp,
+    },
+    /// Nobody was at the account for long, and it will be erased unless somebody comes back.
+    #[serde(rename = "account.idle")]
+    AccountIdle {
+        /// When.
+        removed: Timestamp,
     },
 }
 

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use tower::ServiceExt as _;
 
 /// Who asks for nothing: everything else needs credentials.
-const OPEN: [&str; 17] = [
+const OPEN: [&str; 18] = [
     "GET /v1/auth/providers",
     "POST /v1/accounts",
     "POST /v1/sessions",
@@ -33,6 +33,7 @@ const OPEN: [&str; 17] = [
     "POST /admin/v1/sign-out",
     "GET /push/{secret}",
     "DELETE /push/message/{message}",
+    "GET /v1/messages/{message}",
     "GET /push/receipts/{receipts}",
     "DELETE /push/receipts/{receipts}",
     "GET /healthz",
@@ -85,6 +86,8 @@ async fn described(folder: &Path, directory: &Directory) -> (OpenApi, Health) {
         push,
     );
     let users = belfry_account::Settings {
+        device_idle: Duration::ZERO,
+        account_idle: Duration::ZERO,
         public_url: String::new(),
         mqtt_url: String::new(),
         mqtt_tcp: String::new(),
@@ -123,6 +126,7 @@ async fn described(folder: &Path, directory: &Directory) -> (OpenApi, Health) {
         watched,
         belfry_admin::Settings {
             configured: belfry_admin::Configured::default(),
+            open_message: Arc::new(|_| None),
             public_url: String::new(),
             admin_url: String::new(),
             trusted_proxies: TrustedProxies::default(),
