@@ -52,5 +52,6 @@ mod the_senders_pages_run;
 mod unifiedpush;
 mod walkthrough;
 mod web_push_conformance;
+mod what_became_of_a_message;
 mod who_is_blocked_is_kept_out;
 mod wills_outlive_the_server;

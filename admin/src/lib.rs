@@ -29,6 +29,7 @@ mod sites;
 mod standing;
 mod tokens;
 mod totp;
+pub mod trace;
 mod users;
 
 use axum::extract::FromRef;
@@ -46,6 +47,7 @@ pub use limits::Configured;
 use std::ops::Deref;
 use std::sync::Arc;
 use tokio::sync::Mutex;
+pub use trace::OpenMessage;
 use utoipa_axum::router::OpenApiRouter;
 
 /// What the rooms are told at their start.
@@ -60,6 +62,8 @@ pub struct Settings {
     pub configured: Configured,
     /// How proofs of sites are looked for.
     pub looking: proof::Looking,
+    /// Which message a message URL stands for.
+    pub open_message: OpenMessage,
 }
 
 /// What looks on.
@@ -167,6 +171,7 @@ impl Admin {
             .merge(sites::router())
             .merge(users::router())
             .merge(apns::router())
+            .merge(trace::router())
             .with_state(self)
             .split_for_parts();
         let routes = routes.method_not_allowed_fallback(no_such_method);

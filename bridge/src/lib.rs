@@ -9,6 +9,7 @@ pub mod fuzzing;
 mod headers;
 mod limits;
 mod message;
+mod milestones;
 mod posting;
 mod prefer;
 mod publish;
@@ -28,11 +29,15 @@ pub use webhooks::{Names, WebhookError, WebhookSettings, Webhooks, system_names}
 use belfry_edge::TrustedProxies;
 use belfry_protocol::time::Timestamp;
 use belfry_store::directory::Directory;
+use belfry_store::mailbox::Message;
 use belfry_store::mailbox::embedded::EmbeddedMailbox;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use utoipa_axum::router::OpenApiRouter;
+
+/// What stands in a message URL behind the public URL.
+const PATH: &str = "/push/message/";
 
 /// What the bridge is told at its start.
 pub struct Settings {
@@ -103,6 +108,14 @@ impl Bridge {
         }))
     }
 
+    /// The message that a message URL of this server stands for, or one of its former addresses.
+    pub fn message(&self, url: &str) -> Option<Message> {
+        let settings = &self.0.settings;
+        let mut urls = std::iter::once(&settings.public_url).chain(&settings.public_url_former);
+        let sealed = urls.find_map(|base| url.strip_prefix(base.as_str())?.strip_prefix(PATH))?;
+        self.0.sealing.open(sealed)
+    }
+
     /// From now on whatever comes anew is told to come back (503); what is under way ends as it would,
     /// a stream of items with those that it has begun, and whoever waits for receipts with none.
     pub fn drain(&self) {
@@ -113,6 +126,7 @@ impl Bridge {
 /// The routes of the bridge.
 pub fn router(bridge: Bridge) -> OpenApiRouter {
     push::router()
+        .merge(milestones::router())
         .merge(publish::router())
         .merge(receipts::router())
         .with_state(bridge)

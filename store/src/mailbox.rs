@@ -26,6 +26,7 @@ pub use command::{
 pub use entry::{Content, Entry, EntryMeta, Seq};
 pub use outbox::{Message, News, OutboxPage, Owner, Receipts, Told};
 pub use session::{SessionRow, SubscribedFilter, SubscriptionOptions, View};
+pub use user::trace::Ended;
 pub use will::{Departure, LastWord, Will};
 
 /// An engine that keeps mailboxes. Two implement it: the embedded one, and PostgreSQL in a cluster.
@@ -233,6 +234,25 @@ pub enum HistoryRange {
     After(Seq),
     /// Earlier than this, newest first.
     Before(Seq),
+}
+
+/// What became of a notification, with nothing of what it says, of whose it is or of where it went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trace {
+    /// Under which permission.
+    pub permission: belfry_protocol::id::PermissionId,
+    /// As its site had it.
+    pub urgency: belfry_protocol::push::Urgency,
+    /// Posted body bytes.
+    pub bytes: u32,
+    /// When it was accepted, and with that stored.
+    pub sent: Timestamp,
+    /// When it expires.
+    pub expires: Timestamp,
+    /// When a first device had it.
+    pub delivered: Option<Timestamp>,
+    /// Why and when it went.
+    pub ended: Option<(Ended, Timestamp)>,
 }
 
 /// A retained message of the private space.

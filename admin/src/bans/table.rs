@@ -191,11 +191,8 @@ async fn read(admin: &Admin, by: &Actor, body: &[u8]) -> Result<Read, ApiError> 
         problems: Vec::new(),
     };
     let mut named = HashSet::new();
-    let mut records = table.records();
-    let mut at = 0;
-    while let Some(record) = records.next() {
-        at += 1;
-        if at > LINES_MAX {
+    for (at, record) in table.records().enumerate() {
+        if at >= LINES_MAX {
             let detail = format!("a table has at most {LINES_MAX} lines; import a part at a time");
             let status = StatusCode::PAYLOAD_TOO_LARGE;
             return Err(ApiError::new(status, "too-large", detail).at("body"));
@@ -204,7 +201,7 @@ async fn read(admin: &Admin, by: &Actor, body: &[u8]) -> Result<Read, ApiError> 
             Ok(record) => record.position(),
             Err(error) => error.position(),
         };
-        let line = line.map_or(at as u64 + 1, csv::Position::line);
+        let line = line.map_or(at as u64 + 2, csv::Position::line);
         let ban = match record.and_then(|record| record.deserialize(Some(&header))) {
             Ok(given) => judge(admin, by, given, now).await,
             Err(error) => Err(error.to_string()),

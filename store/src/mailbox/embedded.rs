@@ -19,7 +19,7 @@ use super::command::{Accepted, Command, CommitListener, Idempotency, Outcome, Re
 use super::entry::{Entry, Seq};
 use super::outbox::{OutboxPage, Owner};
 use super::session::View;
-use super::{HistoryRange, Holding, Mailbox, MailboxLimits, Page, Retained};
+use super::{HistoryRange, Holding, Mailbox, MailboxLimits, Page, Retained, Trace};
 use belfry_acl::limit::Limits;
 use belfry_protocol::id::{NotificationId, PermissionId, UserId};
 use belfry_protocol::time::Timestamp;
@@ -118,6 +118,15 @@ impl EmbeddedMailbox {
     /// The mailbox is unavailable.
     pub fn follow(&self, limits: watch::Receiver<Arc<Limits>>) -> Result<(), Refusal> {
         self.enqueue(Job::Follow(limits))
+    }
+
+    /// What became of a notification: as long as it is there, and then for as long as history is kept.
+    ///
+    /// # Errors
+    /// The mailbox is unavailable.
+    pub async fn trace(&self, user: UserId, seq: Seq) -> Result<Option<Trace>, Refusal> {
+        let now = (self.clock)();
+        self.read(move |shared| shared.trace(user, seq, now)).await
     }
 
     /// How many notifications, with how many posted bytes, have been owed to nobody for longer than

@@ -5,6 +5,7 @@ mod outbox;
 use super::entry::{Content, EntryMeta, Seq};
 use super::outbox::Owner;
 use super::session::{SessionRow, SubscribedFilter, SubscriptionOptions};
+use super::user::trace::Ended;
 use super::user::{Given, Meta, PermissionRow};
 use super::will::{LastWord, Will};
 use belfry_protocol::id::{DeviceId, NotificationId, PermissionId, UserId};
@@ -123,6 +124,32 @@ pub(super) fn idempotency_end(until: u64, key: &[u8]) -> Vec<u8> {
 /// The [`idempotency_key`] of an [`idempotency_end`].
 pub(super) fn idempotency_of(end: &[u8]) -> Result<&[u8], Unreadable> {
     end.get(8..).ok_or(Unreadable)
+}
+
+/// What became of a notification, beside its entry.
+#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct TraceRow {
+    pub(super) permission: [u8; 16],
+    /// As its site had it; where there is none, the entry says it.
+    pub(super) urgency: Option<u8>,
+    pub(super) bytes: u32,
+    pub(super) sent: u64,
+    pub(super) expires: u64,
+    pub(super) delivered: Option<u64>,
+    /// With the entry gone, what is above is in this row alone.
+    pub(super) ended: Option<(Ended, u64)>,
+    /// When this row goes, once the entry is gone.
+    pub(super) until: u64,
+}
+
+/// `until ‖ user ‖ seq`.
+pub(super) fn trace_end(until: u64, key: &[u8]) -> Vec<u8> {
+    idempotency_end(until, key)
+}
+
+/// The key of a trace of a [`trace_end`].
+pub(super) fn trace_of(end: &[u8]) -> Result<&[u8], Unreadable> {
+    idempotency_of(end)
 }
 
 /// A retained message.
@@ -257,7 +284,7 @@ pub(super) fn decode_meta(seq: Seq, bytes: &[u8]) -> Result<Meta, Unreadable> {
     })
 }
 
-fn urgency_of(number: u8) -> Result<Urgency, Unreadable> {
+pub(super) fn urgency_of(number: u8) -> Result<Urgency, Unreadable> {
     [
         Urgency::VeryLow,
         Urgency::Low,

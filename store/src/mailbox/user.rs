@@ -8,6 +8,7 @@ pub(super) mod receipts;
 mod sessions;
 mod settle;
 mod space;
+pub(super) mod trace;
 mod upkeep;
 mod wills;
 
@@ -27,6 +28,7 @@ use receipts::AwaitedAll;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
+use trace::{Ended, Traced};
 
 /// How long an idempotency key is remembered.
 pub(super) const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(86_400);
@@ -107,6 +109,8 @@ pub(super) struct Changes {
     pub(super) idempotency: HashMap<IdempotencyKey, IdempotencyRow>,
     /// Notifications whose outcome came to be awaited, or no longer is.
     pub(super) awaited: BTreeSet<Seq>,
+    /// What became of notifications.
+    pub(super) traced: BTreeMap<Seq, Traced>,
     /// For the outbox, where its owner's log is open.
     pub(super) told: Vec<(Owner, News)>,
     pub(super) commits: Vec<Commit>,
@@ -368,7 +372,9 @@ impl UserState {
             .filter(|meta| meta.permission() == Some(permission));
         let theirs: Vec<Seq> = theirs.map(|meta| meta.entry.seq).collect();
         for seq in theirs {
-            self.remove(seq);
+            if let Some(removed) = self.remove(seq) {
+                self.trace_end(&removed, Ended::Revoked, now);
+            }
         }
         for (device, row) in &mut self.sessions {
             let before = row.filters.len();

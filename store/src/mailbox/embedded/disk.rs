@@ -1,14 +1,16 @@
 //! The files of the embedded engine: keyspaces, reads by snapshot, and the check at the start.
 
 use super::{OpenError, torn};
-use crate::mailbox::entry::{Content, Entry, Seq};
+use crate::mailbox::entry::{Content, Entry, EntryMeta, Seq};
 use crate::mailbox::outbox::Owner;
 use crate::mailbox::rows::{
-    self, BodyRow, FORMAT, HeadRow, IdempotencyRow, LogRow, RetainedRow, Unreadable,
+    self, BodyRow, FORMAT, HeadRow, IdempotencyRow, LogRow, RetainedRow, TraceRow, Unreadable,
 };
 use crate::mailbox::session::View;
 use crate::mailbox::user::{Depth, Meta, UserState};
-use crate::mailbox::{HistoryRange, Holding, OutboxPage, PAGE_BYTES_MAX, Page, Retained};
+use crate::mailbox::{
+    Ended, HistoryRange, Holding, OutboxPage, PAGE_BYTES_MAX, Page, Retained, Trace,
+};
 use belfry_protocol::id::{NotificationId, PermissionId, UserId};
 use belfry_protocol::time::Timestamp;
 use belfry_protocol::topic::PrivateTopic;
@@ -61,6 +63,9 @@ pub(super) struct Disk {
     pub(super) dues: Keyspace,
     /// The keys of [`Self::idempotency`] by when they are over.
     pub(super) idempotency_ends: Keyspace,
+    /// What became of notifications, by `user ‖ seq`, and when each of those goes whose entry is gone.
+    pub(super) traces: Keyspace,
+    pub(super) trace_ends: Keyspace,
     pub(super) blocked_sites: Keyspace,
     /// Notifications whose outcome is to be told.
     pub(super) awaited: Keyspace,
@@ -111,6 +116,8 @@ impl Disk {
             outbox_logs: keyspace("outbox_logs")?,
             outbox_dues: keyspace("outbox_dues")?,
             erased: keyspace("erased")?,
+            traces: keyspace("traces")?,
+            trace_ends: keyspace("trace_ends")?,
             database: database.clone(),
         };
         match disk.about.get(FORMAT_KEY)? {
@@ -302,6 +309,57 @@ impl Shared {
 
     fn note(&self) -> MutexGuard<'_, File> {
         self.note.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What became of a notification, as far as that is known.
+    pub(super) fn trace(
+        &self,
+        user: UserId,
+        seq: Seq,
+        now: Timestamp,
+    ) -> Result<Option<Trace>, ReadError> {
+        let disk = self.disk()?;
+        let snapshot = disk.database.snapshot();
+        let key = rows::seq_key(user, seq);
+        let row = snapshot.get(&disk.traces, &key)?;
+        let row: Option<TraceRow> = row.map(|row| rows::decode(&row)).transpose()?;
+        let at = Timestamp::from_millis;
+        let own_urgency = row.and_then(|row| row.urgency).map(rows::urgency_of);
+        let own_urgency = own_urgency.transpose()?;
+        let delivered = row.and_then(|row| row.delivered).map(at);
+        if let Some(value) = snapshot.get(&disk.metas, &key)? {
+            let meta = rows::decode_meta(seq, &value)?;
+            let Content::Notification {
+                permission,
+                urgency,
+                ..
+            } = meta.entry.content
+            else {
+                return Ok(None);
+            };
+            let EntryMeta { sent, expires, .. } = meta.entry;
+            return Ok(Some(Trace {
+                permission,
+                urgency: own_urgency.unwrap_or(urgency),
+                bytes: meta.bytes,
+                sent,
+                expires,
+                delivered,
+                ended: (expires <= now).then_some((Ended::Expired, expires)),
+            }));
+        }
+        let Some(row) = row.filter(|row| row.ended.is_some()) else {
+            return Ok(None);
+        };
+        Ok(Some(Trace {
+            permission: PermissionId::from_bytes(row.permission),
+            urgency: own_urgency.unwrap_or_default(),
+            bytes: row.bytes,
+            sent: at(row.sent),
+            expires: at(row.expires),
+            delivered,
+            ended: row.ended.map(|(why, when)| (why, at(when))),
+        }))
     }
 
     /// What has been history for longer than this, and its posted bytes.

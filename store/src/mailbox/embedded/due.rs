@@ -43,6 +43,18 @@ pub(super) fn idempotency_over(
     .collect()
 }
 
+/// Up to `limit` ends of traces whose time is over.
+pub(super) fn traces_over(
+    disk: &Disk,
+    within: Range<Timestamp>,
+    limit: usize,
+) -> Result<Vec<Vec<u8>>, ReadError> {
+    let bound = |at: Timestamp| rows::trace_end(at.as_millis(), &[]);
+    let over = bound(within.start)..bound(within.end);
+    let ends = disk.trace_ends.range(over).take(limit);
+    ends.map(|row| Ok(row.key()?.to_vec())).collect()
+}
+
 /// Up to `limit` rows of the outbox, and logs, whose time is over.
 pub(super) fn outbox_over(
     disk: &Disk,

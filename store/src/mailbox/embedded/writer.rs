@@ -4,7 +4,7 @@
 use super::batch::put;
 use super::cache::Cache;
 use super::disk::{BATCHES_KEY, DEPTH_KEY, Disk, ReadError, Shared};
-use super::due::{due_users, idempotency_over, outbox_over};
+use super::due::{due_users, idempotency_over, outbox_over, traces_over};
 use super::outboxes::{self, Outboxes};
 use super::{Clock, OpenError};
 use crate::mailbox::MailboxLimits;
@@ -62,6 +62,7 @@ struct Since {
     due: Timestamp,
     idempotency: Timestamp,
     outbox: Timestamp,
+    traces: Timestamp,
 }
 
 impl Since {
@@ -69,6 +70,7 @@ impl Since {
         due: Timestamp::from_millis(0),
         idempotency: Timestamp::from_millis(0),
         outbox: Timestamp::from_millis(0),
+        traces: Timestamp::from_millis(0),
     };
 }
 
@@ -116,6 +118,8 @@ pub(super) struct Writer {
     site_changes: Vec<(Origin, bool)>,
     /// Idempotency keys to forget with the next batch, as [`idempotency_over`] gives them.
     forgotten: Vec<(Vec<u8>, bool)>,
+    /// Ends of traces that are over, to forget with the next batch.
+    traces_over: Vec<Vec<u8>>,
     /// What is over of the outbox, to forget with the next batch.
     told_over: Vec<outboxes::Over>,
     outboxes: Outboxes,
@@ -168,6 +172,7 @@ impl Writer {
             blocked_sites: HashSet::new(),
             site_changes: Vec::new(),
             forgotten: Vec::new(),
+            traces_over: Vec::new(),
             told_over: Vec::new(),
             outboxes: Outboxes::default(),
             spoilt: false,
@@ -468,6 +473,10 @@ impl Writer {
                 if let Some(due) = state.due_kept {
                     self.over_since.due = self.over_since.due.min(due);
                 }
+                for (_, _, at) in changes.traced.values().filter_map(|it| it.ended.as_ref()) {
+                    let until = at.plus(state.history);
+                    self.over_since.traces = self.over_since.traces.min(until);
+                }
                 if changes.erased {
                     erased.push(*user);
                 }
@@ -489,6 +498,12 @@ impl Writer {
                 batch.remove(&disk.idempotency, key.to_vec());
             }
             batch.remove(&disk.idempotency_ends, end);
+        }
+        for end in std::mem::take(&mut self.traces_over) {
+            if let Ok(key) = rows::trace_of(&end) {
+                batch.remove(&disk.traces, key.to_vec());
+            }
+            batch.remove(&disk.trace_ends, end);
         }
         Outboxes::forget(&mut batch, &disk, std::mem::take(&mut self.told_over));
         let kept = self.limits.history;
@@ -556,6 +571,7 @@ impl Writer {
         self.users.clear();
         self.site_changes.clear();
         self.forgotten.clear();
+        self.traces_over.clear();
         self.told_over.clear();
         self.outboxes = Outboxes::default();
         self.spoilt = false;
@@ -656,7 +672,7 @@ impl Writer {
             tracing::error!(%error, "cannot look through the users");
             return false;
         }
-        let (due, forgotten, told_over) = match self.over(&disk, now, &slice) {
+        let (due, forgotten, told_over, traces_over) = match self.over(&disk, now, &slice) {
             Ok(over) => over,
             Err(error) => {
                 tracing::error!(%error, "cannot look for what is over");
@@ -665,7 +681,8 @@ impl Writer {
         };
         let full = due.len() == slice.users
             || forgotten.len() == slice.idempotency_keys
-            || told_over.len() == slice.outbox_rows;
+            || told_over.len() == slice.outbox_rows
+            || traces_over.len() == slice.idempotency_keys;
         let mut since = self.over_since;
         if let Some((end, _)) = forgotten.last()
             && let Ok(until) = rows::until_of(end)
@@ -673,6 +690,12 @@ impl Writer {
             since.idempotency = until;
         }
         self.forgotten = forgotten;
+        if let Some(end) = traces_over.last()
+            && let Ok(until) = rows::until_of(end)
+        {
+            since.traces = until;
+        }
+        self.traces_over = traces_over;
         if let Some(last) = told_over.last()
             && let Ok((at, ..)) = rows::outbox_due_of(&last.due)
         {
@@ -694,7 +717,9 @@ impl Writer {
             || self.reckoned.is_some()
             || done < users.len()
             || looked_at < to_look_at.len();
-        if pruned.is_empty() && self.forgotten.is_empty() && self.told_over.is_empty() {
+        let nothing =
+            self.forgotten.is_empty() && self.told_over.is_empty() && self.traces_over.is_empty();
+        if pruned.is_empty() && nothing {
             return more;
         }
         self.over_since = since;
@@ -716,11 +741,13 @@ impl Writer {
             due,
             idempotency,
             outbox,
+            traces,
         } = self.over_since;
         Ok((
             due_users(disk, due..until, slice.users)?,
             idempotency_over(disk, idempotency..until, slice.idempotency_keys)?,
             outbox_over(disk, outbox..until, slice.outbox_rows)?,
+            traces_over(disk, traces..until, slice.idempotency_keys)?,
         ))
     }
 
@@ -758,11 +785,12 @@ impl Writer {
     }
 }
 
-/// What [`due_users`], [`idempotency_over`] and [`outbox_over`] find.
+/// What [`due_users`], [`idempotency_over`], [`outbox_over`] and [`traces_over`] find.
 type Over = (
     Vec<(Timestamp, UserId)>,
     Vec<(Vec<u8>, bool)>,
     Vec<outboxes::Over>,
+    Vec<Vec<u8>>,
 );
 
 struct Failed;

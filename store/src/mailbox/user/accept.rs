@@ -1,6 +1,7 @@
 //! Taking notifications in.
 
 use super::receipts::Awaited;
+use super::trace::Ended;
 use super::{Context, Given, IDEMPOTENCY_KEPT, PermissionRow, UserState};
 use crate::mailbox::command::{Accept, Accepted, Commit, Outcome, Refusal};
 use crate::mailbox::entry::{Content, Entry, EntryMeta, Seq};
@@ -147,6 +148,9 @@ impl UserState {
             self.make_history_room(bytes, context);
             0
         };
+        if muted {
+            self.trace_muted(seq, envelope.urgency);
+        }
         let payload = Bytes::from(envelope.to_json(Some(seq.0)));
         let entry = Entry { meta, payload };
         self.insert(user, entry, bytes, collapse, context);
@@ -170,9 +174,11 @@ impl UserState {
         });
         let older: Vec<Seq> = older.map(|meta| meta.entry.seq).collect();
         for seq in older {
-            if let Some(Content::Notification { id, .. }) =
-                self.remove(seq).map(|meta| meta.entry.content)
-            {
+            let removed = self.remove(seq);
+            if let Some(removed) = &removed {
+                self.trace_end(removed, Ended::Replaced, now);
+            }
+            if let Some(Content::Notification { id, .. }) = removed.map(|meta| meta.entry.content) {
                 self.changes.commits.push(Commit::Withdrawn {
                     user,
                     id,

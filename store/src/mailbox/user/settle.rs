@@ -1,5 +1,6 @@
 //! What ceases to be owed: settled, acknowledged, seen, taken back.
 
+use super::trace::Ended;
 use super::{Meta, UserState};
 use crate::mailbox::command::{Commit, Outcome, Refusal};
 use crate::mailbox::entry::{Content, Seq};
@@ -60,14 +61,14 @@ impl UserState {
         let accepted = notifications.map(|meta| meta.entry.sent).collect();
         if !settled.is_empty() {
             self.changes.sessions.insert(device);
-            self.note_delivered(user, &settled);
+            self.note_delivered(user, &settled, now);
             self.finish_unowed(settled.iter().copied(), now);
         }
         Ok(accepted)
     }
 
     /// Tells of the notifications that no device had settled before.
-    fn note_delivered(&mut self, user: UserId, settled: &[Seq]) {
+    fn note_delivered(&mut self, user: UserId, settled: &[Seq], now: Timestamp) {
         for seq in settled {
             let first = |meta: &&mut Meta| !meta.delivered && meta.permission().is_some();
             let Some(meta) = self.metas.get_mut(seq).filter(first) else {
@@ -77,6 +78,7 @@ impl UserState {
             let sent = meta.entry.sent;
             self.changes.metas.insert(*seq);
             self.changes.commits.push(Commit::Delivered { sent });
+            self.trace_delivered(*seq, now);
             self.tell_delivered(user, *seq);
         }
     }
@@ -130,9 +132,11 @@ impl UserState {
 
     pub(super) fn withdraw(&mut self, user: UserId, seq: Seq, now: Timestamp) -> Outcome {
         self.give_up(user, seq, now);
-        if let Some(Content::Notification { id, .. }) =
-            self.remove(seq).map(|meta| meta.entry.content)
-        {
+        let removed = self.remove(seq);
+        if let Some(removed) = &removed {
+            self.trace_end(removed, Ended::Withdrawn, now);
+        }
+        if let Some(Content::Notification { id, .. }) = removed.map(|meta| meta.entry.content) {
             self.changes.commits.push(Commit::Withdrawn {
                 user,
                 id,

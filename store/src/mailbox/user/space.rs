@@ -5,6 +5,7 @@ use super::{Context, Meta, UserState};
 use crate::mailbox::command::{PrivatePublish, Refusal, WhenFull};
 use crate::mailbox::entry::Seq;
 use belfry_protocol::id::PermissionId;
+use belfry_protocol::time::Timestamp;
 use belfry_protocol::topic::PrivateTopic;
 
 impl UserState {
@@ -24,7 +25,7 @@ impl UserState {
         }
         self.count(context);
         let history = |census: &Census| census.history.over(limits.notifications, limits.bytes, 0);
-        self.remove_while(history);
+        self.remove_while(context.now, history);
         let mine = |census: &Census| {
             let mine = permission.and_then(|permission| census.each.get(&permission))?;
             mine.over(share - 1, limits.bytes / 4, bytes)
@@ -34,7 +35,8 @@ impl UserState {
             let over = census.owed.is_over(count, limits.bytes, bytes);
             census.oldest_of_the_fullest().filter(|_| over)
         };
-        let pushed_out = self.remove_while(mine) + self.remove_while(owed);
+        let pushed_out =
+            self.remove_while(context.now, mine) + self.remove_while(context.now, owed);
         self.changes.pushed_out += pushed_out;
         pushed_out
     }
@@ -47,7 +49,9 @@ impl UserState {
         self.count(context);
         let limits = context.limits;
         let count = limits.notifications.max(1) - 1;
-        self.remove_while(|census| census.history.over(count, limits.bytes, bytes));
+        self.remove_while(context.now, |census| {
+            census.history.over(count, limits.bytes, bytes)
+        });
     }
 
     /// Whether with so many bytes more there is no more than one permission may hold.
@@ -72,12 +76,11 @@ impl UserState {
     }
 
     /// Removes what `next` names until it names none; gives their number.
-    fn remove_while(&mut self, next: impl Fn(&Census) -> Option<Seq>) -> u32 {
+    fn remove_while(&mut self, now: Timestamp, next: impl Fn(&Census) -> Option<Seq>) -> u32 {
         let mut removed = 0;
         while let Some(seq) = self.census.as_ref().and_then(&next) {
-            if self.remove(seq).is_none() {
-                break;
-            }
+            let Some(meta) = self.remove(seq) else { break };
+            self.trace_cleared(&meta, now);
             removed += 1;
         }
         removed

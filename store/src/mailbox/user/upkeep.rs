@@ -17,7 +17,9 @@ impl UserState {
         let over = self.metas.values().filter(|meta| self.gone_at(meta) <= now);
         let over: Vec<Seq> = over.map(|meta| meta.entry.seq).collect();
         for seq in over {
-            self.remove(seq);
+            if let Some(removed) = self.remove(seq) {
+                self.trace_cleared(&removed, now);
+            }
         }
         let stale = self
             .retained
@@ -49,7 +51,11 @@ impl UserState {
         let expired: Vec<Seq> = expired.map(|meta| meta.entry.seq).collect();
         for seq in expired {
             let owed = |meta: &Meta| meta.done.is_none() && meta.permission().is_some();
-            self.changes.expired += u32::from(self.remove(seq).as_ref().is_some_and(owed));
+            let removed = self.remove(seq);
+            if let Some(removed) = &removed {
+                self.trace_cleared(removed, now);
+            }
+            self.changes.expired += u32::from(removed.as_ref().is_some_and(owed));
         }
     }
 
