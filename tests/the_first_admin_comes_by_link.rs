@@ -63,8 +63,8 @@ impl Logged {
 }
 
 fn head(log: &str) -> String {
-    let heads = log.lines().filter_map(|line| line.split("head=\"").nth(1));
-    let head = heads.last().and_then(|rest| rest.split('"').next());
+    let mut heads = log.lines().filter_map(|line| line.split("head=\"").nth(1));
+    let head = heads.next_back().and_then(|rest| rest.split('"').next());
     head.expect("the head of the audit log").to_owned()
 }
 

@@ -88,7 +88,7 @@ async fn an_admin_sees_what_became_of_it_and_its_site_that_it_was_stored() {
         server.admin(),
         server.client().sign_in("ada", PASSWORD, None).await,
     );
-    let signed_in = signed_in.ok().expect("a sign-in");
+    let signed_in = signed_in.expect("a sign-in");
     let client = server.client().with_token(signed_in.access_token);
     let revoked = client.revoke_permission(site.permission.permission_id);
     revoked.await.expect("revoked");

@@ -183,7 +183,7 @@ impl Desk {
 async fn add(desk: &Desk, origin: &Origin) -> anyhow::Result<()> {
     match desk.registrar().register(origin).await {
         // Once more it says again what is to be placed.
-        Err(error) if error.kind() != "exists" => return Err(refused(error)),
+        Err(error) if error.kind() != "exists" => Err(refused(error)),
         _ => desk.show(&ShownSite::of(&desk.site(origin).await?)),
     }
 }
