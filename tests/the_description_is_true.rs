@@ -135,6 +135,7 @@ async fn something_of_everything(server: &TestServer) -> Given {
     let sealed = json!({"sealed": "AAAA", "wraps": {"recovery": "AAAA"}});
     api.ask("PUT", "/v1/keyring", Some(sealed)).await;
     let [sign_in, other_sign_in] = api.sign_ins().await;
+    let admin = server.admin();
     vec![
         ("BELFRY_URL", api.url),
         ("BELFRY_TOKEN", api.token),
@@ -150,6 +151,10 @@ async fn something_of_everything(server: &TestServer) -> Given {
         ("BELFRY_OTHER_RECEIPTS", other_receipts),
         ("BELFRY_NOTIFICATION", read[0].notification.id.to_string()),
         ("BELFRY_SITE_KEY", site.key),
+        ("BELFRY_USER", user.id.to_string()),
+        ("BELFRY_SITE", site.web.origin),
+        ("BELFRY_ADMIN_TOKEN", admin.token),
+        ("BELFRY_ADMIN_TOKEN_ID", admin.token_id),
     ]
 }
 

@@ -204,12 +204,11 @@ pub(super) fn divide(from: u64, to: u64, now: u64) -> Option<Span> {
     if to <= from {
         return None;
     }
-    // The bucket of this second is under way.
-    let to = to.min(now + 1);
     let [.., coarsest] = RESOLUTIONS;
-    let from = from
-        .min(to - 1)
-        .max(now.saturating_sub(coarsest.kept_seconds));
+    let oldest = now.saturating_sub(coarsest.kept_seconds);
+    // The bucket of this second is under way.
+    let to = to.clamp(oldest + 1, now + 1);
+    let from = from.clamp(oldest, to - 1);
     let kept = RESOLUTIONS
         .into_iter()
         .find(|resolution| now.saturating_sub(from) <= resolution.kept_seconds);
@@ -268,6 +267,7 @@ mod tests {
         assert_eq!(far.step, DAY);
         assert_eq!(steps(divide(NOW + 50, NOW + 60, NOW).expect("a span")), 1);
         assert!(divide(0, u64::MAX, NOW).is_some());
+        assert_eq!(steps(divide(0, 9, NOW).expect("a span")), 1, "long ago");
     }
 
     fn span() -> Span {

@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -91,6 +92,20 @@ impl Drop for Looking {
     }
 }
 
+/// An event of the stream.
+#[derive(ToSchema)]
+#[schema(as = AdminEvent)]
+#[expect(
+    dead_code,
+    reason = "events are written as text; this is how they are described"
+)]
+struct Event {
+    /// `figures`, `changed` or `ended`.
+    event: String,
+    /// JSON.
+    data: String,
+}
+
 /// The figures as they are, and what is changed, as an event stream: `figures` about each two seconds,
 /// `changed` with `{"what":[…]}`, and `ended` with `{"why":"expired"|"role"|"signed-out"}` at the end of
 /// the session. It does not count as use of the session.
@@ -98,7 +113,7 @@ impl Drop for Looking {
     get, path = "/admin/v1/live", tag = "Administration", operation_id = "admin_live",
     security(("admin" = []), ("admin_session" = [])),
     responses(
-        (status = 200, description = "Events, of which `figures` are of this form", body = Live, content_type = "text/event-stream"),
+        (status = 200, description = "Events until the session ends", body = Event, content_type = "text/event-stream"),
         (status = 401, description = "Signed out", body = Problem),
         (status = 429, description = "As many look on as may", body = Problem, headers(("Retry-After" = u64))),
     )

@@ -6,7 +6,6 @@ use belfry_protocol::time::Timestamp;
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
-use utoipa::ToSchema;
 
 /// What rates are the mean of.
 const RATES_OVER: Duration = Duration::from_secs(10);
@@ -17,7 +16,7 @@ pub(super) const LOOKS_BACK: Duration = Duration::from_secs(60);
 pub(super) type Moments = VecDeque<(Duration, Snapshot)>;
 
 /// The figures of now.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Live {
     /// When they were.
     pub at: Timestamp,
@@ -48,7 +47,7 @@ pub struct Live {
 }
 
 /// Devices of a kind.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Devices {
     /// `tcp`, `tls` or `websocket`.
     pub transport: String,
@@ -112,7 +111,8 @@ impl Live {
 
 /// To three places: no measurement here is better than that.
 pub(super) fn rounded(value: f64) -> f64 {
-    (value * 1_000.0).round() / 1_000.0
+    // What sums up to nothing may be less than nothing by its sign, which JSON would show.
+    (value * 1_000.0).round() / 1_000.0 + 0.0
 }
 
 /// What happened since so long ago, or since the first moment that there is.

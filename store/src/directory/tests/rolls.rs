@@ -142,7 +142,9 @@ async fn users_are_sorted_and_found(directory: &Directory) {
         let asked = asked(search, UserOrder::Name, false);
         assert_eq!(names(directory, &asked).await, found, "{search}");
     }
-    let users = directory.users(&asked("zoe roll", UserOrder::Name, false)).await;
+    let users = directory
+        .users(&asked("zoe roll", UserOrder::Name, false))
+        .await;
     let seen = at(52);
     let [zoe] = &users.unwrap()[..] else {
         panic!("one Zoë");
