@@ -3,6 +3,7 @@
 
 use crate::harness::{PATIENCE, Setup, TestServer, marked_body, post, roomy};
 use serde_json::Value;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
@@ -48,7 +49,11 @@ impl SmallDisk {
         let bytes = (space.f_bavail * space.f_frsize).saturating_sub(free);
         let filling = vec![0x5a; usize::try_from(bytes).expect("a size")];
         let file = self.path().join(format!("{FILLING}{free}"));
-        std::fs::write(file, filling).expect("written");
+        match std::fs::write(file, filling) {
+            // The server wrote something meanwhile: it is as full as it can be.
+            Err(error) if error.kind() == ErrorKind::StorageFull => {}
+            written => written.expect("written"),
+        }
     }
 
     /// Takes that away again.

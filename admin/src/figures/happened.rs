@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 /// How long the server was there to count anything: what it counted is divided by it.
 pub(super) const UP: &str = "up";
 
+/// Those of which a percentile is asked for; of the others the mean is all.
+const SPREAD: [&str; 2] = ["delivery", "commit"];
+
 /// Sums, by their metric and part.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Happened(BTreeMap<(&'static str, String), (f64, f64)>);
@@ -36,6 +39,9 @@ impl Happened {
             let since = before.measured.get(name).cloned().unwrap_or_default();
             let count = measured.count.saturating_sub(since.count);
             self.sum(name, "", measured.sum - since.sum, count as f64);
+            if !SPREAD.contains(name) {
+                continue;
+            }
             let Spread(counts) = measured.spread;
             for (class, count) in counts.iter().enumerate() {
                 self.sum(name, &class.to_string(), count - since.spread.0[class], 0.0);
