@@ -35,7 +35,7 @@ const COLUMNS: readonly Column<User>[] = [
   },
   { key: "devices", title: words.devices, sort: "devices", number: true, cell: (user) => words.connected(user.connected, user.devices) },
   { key: "permissions", title: words.permissions, sort: "permissions", number: true, cell: (user) => count(user.permissions) },
-  { key: "mailbox", title: words.mailbox, sort: "mailbox_bytes", number: true, cell: (user) => `${count(user.mailboxDepth)} · ${bytes(user.mailboxBytes)}` },
+  { key: "mailbox", title: words.mailbox, number: true, cell: (user) => `${count(user.mailboxDepth)} · ${bytes(user.mailboxBytes)}` },
   { key: "seen", title: words.lastSeen, sort: "last_seen", number: true, time: true, cell: (user) => <Ago at={user.lastSeen} /> },
   { key: "created", title: words.created, sort: "created", number: true, time: true, extra: true, cell: (user) => <Ago at={user.created} /> },
 ];
