@@ -157,6 +157,7 @@ impl Seat {
         if found.role == Role::None {
             return Err(Refused::Ended("role"));
         }
+        admin.not_banned(found.session.user)?;
         let reads = matches!(parts.method, Method::GET | Method::HEAD);
         if !reads {
             admin.settings.refuse_other_pages(&parts.headers)?;

@@ -120,6 +120,7 @@ async fn sign_in(
         }
         return Err(wrong_credentials().into());
     };
+    admin.not_banned(account.user)?;
     let totp = admin.directory.totp(account.user).await?;
     if totp.is_some_and(|totp| totp.since.is_some()) {
         let waiting = Waiting {
@@ -275,6 +276,7 @@ impl Admin {
         caller: &Caller,
         now: Timestamp,
     ) -> Result<Cookie, ApiError> {
+        self.not_banned(user)?;
         let (secret, session) = session::begin(user, caller, now)?;
         let actor = Actor::Account { id: user, name };
         self.directory
@@ -282,6 +284,14 @@ impl Admin {
             .await?;
         self.changed.tell("account");
         Ok([(header::SET_COOKIE, self.settings.cookie(Some(&secret)))])
+    }
+
+    /// Refuses who is kept out, with why and until when.
+    pub(crate) fn not_banned(&self, user: UserId) -> Result<(), ApiError> {
+        match self.directory.bans().user(user, self.now()) {
+            Some(ban) => Err(ApiError::banned("this account", ban)),
+            None => Ok(()),
+        }
     }
 
     /// Whether it is the password of who is signed in.

@@ -210,3 +210,25 @@ async fn what_matters_most_asks_for_the_password_again() {
     let made = server.ask(&mut ada, "POST", "/tokens", token).await;
     assert_eq!(made.status, 201);
 }
+
+#[tokio::test]
+async fn who_is_blocked_is_told_why_and_administers_nothing() {
+    let server = Server::new().await;
+    server.account("ada", Role::Admin).await;
+    server.account("bob", Role::Admin).await;
+    let (mut ada, mut bob) = (server.signed_in("ada").await, server.signed_in("bob").await);
+    let ban = json!({"kind": "user", "value": "bob", "reason": "on leave", "ends": null});
+    let banned = server.ask(&mut ada, "POST", "/bans", ban).await;
+    assert_eq!(banned.status, 201, "{}", banned.json);
+    let told = |answer: &Answer| {
+        assert_eq!(answer.kind(), (403, "banned"));
+        assert!(answer.json["detail"].as_str().unwrap().contains("on leave"));
+    };
+    told(&server.get(&mut bob, "/audit").await);
+    let mut browser = server.browser();
+    told(&server.sign_in(&mut browser, "bob", PASSWORD).await);
+    assert_eq!(browser.cookie, None);
+    // Only who knows the password is told.
+    let guess = server.sign_in(&mut browser, "bob", "wrong password").await;
+    assert_eq!(guess.kind(), (401, "wrong-credentials"));
+}
