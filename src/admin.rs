@@ -131,6 +131,8 @@ struct Desk {
     now: Timestamp,
     /// What links begin with, without a slash at its end.
     public_url: String,
+    /// And what admins open.
+    admin_url: String,
     /// One more authority that certificates of sites may be of.
     ca: Option<PathBuf>,
     json: bool,
@@ -191,6 +193,7 @@ pub(crate) fn run(
                 directory: serve::open_directory(&config).await?,
                 now: Timestamp::of(SystemTime::now()),
                 public_url: serve::public_url(&config, config.http.listen),
+                admin_url: serve::admin_url(&config, config.http.listen, config.admin.listen),
                 ca,
                 json,
             };
@@ -203,7 +206,7 @@ pub(crate) fn run(
 async fn setup_link(desk: &Desk) -> anyhow::Result<()> {
     let by = Some(&Actor::Operator);
     let made =
-        belfry_admin::desk::create_setup_link(&desk.directory, &desk.public_url, by, desk.now);
+        belfry_admin::desk::create_setup_link(&desk.directory, &desk.admin_url, by, desk.now);
     let link = made.await.map_err(refused)?;
     desk.show(&SetupLink { link })
 }

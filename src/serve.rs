@@ -34,6 +34,10 @@ use utoipa_axum::router::OpenApiRouter;
 /// crash loses of it.
 const NOTES_EVERY: Duration = Duration::from_secs(10);
 
+/// Connections at a time to an address of admins' own: pages that stand open, and programs. An address has
+/// a quarter of them.
+const ADMIN_CONNECTIONS: usize = 256;
+
 /// How often the head of the audit log is logged, so that a cut or a forged one shows.
 const AUDIT_HEAD_EVERY: Duration = Duration::from_secs(86_400);
 
@@ -104,6 +108,12 @@ async fn serve(config: Config, room: Room) -> anyhow::Result<()> {
     let http_listener = bind(config.http.listen, "http.listen").await?;
     let mqtt_listener = bind(config.mqtt.listen, "mqtt.listen").await?;
     let (http_bound, mqtt_bound) = (http_listener.local_addr()?, mqtt_listener.local_addr()?);
+    let admin_listener = match config.admin.listen {
+        Some(address) => Some(bind(address, "admin.listen").await?),
+        None => None,
+    };
+    let admin_bound = admin_listener.as_ref().map(TcpListener::local_addr);
+    let admin_bound = admin_bound.transpose()?;
     let public = public_url(&config, http_bound);
     let trusted = TrustedProxies(config.trusted_proxies.clone().into());
     let clock: Clock = Arc::new(|| Timestamp::of(SystemTime::now()));
@@ -155,7 +165,7 @@ async fn serve(config: Config, room: Room) -> anyhow::Result<()> {
         },
         belfry_admin::Settings {
             public_url: public.clone(),
-            admin_url: public.clone(),
+            admin_url: admin_url(&config, http_bound, admin_bound),
             trusted_proxies: trusted.clone(),
             configured: Configured::of(&config),
             looking: Looking::new(sites_tls(&config)?, None),
@@ -164,27 +174,42 @@ async fn serve(config: Config, room: Room) -> anyhow::Result<()> {
     );
     admin.reconcile_bans().await?;
 
-    let (api, document) = OpenApiRouter::new()
+    let (api, mut document) = OpenApiRouter::new()
         .merge(belfry_bridge::router(bridge.clone()))
         .merge(webhooks.router())
         .merge(accounts.clone().router())
-        .merge(admin.clone().router())
         .split_for_parts();
+    let (administration, described) = admin.clone().router().split_for_parts();
+    document.merge(described);
     let pages = pages::router(document, metrics.clone(), health.clone(), stopping.clone());
     let console = belfry_account::console(&public);
+    let administration = administration.merge(Admin::pages());
     let routes = api
         .merge(pages)
         .merge(console)
-        .merge(Admin::pages())
         .merge(broker.websocket_router());
+    // Beside all else, or on an address of its own.
+    let (routes, apart) = match admin_listener {
+        Some(listener) => (routes, Some((listener, administration))),
+        None => (routes.merge(administration), None),
+    };
     let gate = http::Gate {
         trusted: trusted.clone(),
         directory: directory.clone(),
     };
     let gate = axum::middleware::from_fn_with_state(gate, http::gate);
-    let app = belfry_edge::layers::finish(routes.layer(gate));
+    let app = belfry_edge::layers::finish(routes.layer(gate.clone()));
 
     let tasks = TaskTracker::new();
+    if let Some((listener, administration)) = apart {
+        tasks.spawn(http::serve(
+            listener,
+            belfry_edge::layers::finish(administration.layer(gate)),
+            tls.clone(),
+            http_limits(&config, ADMIN_CONNECTIONS, &directory, trusted.clone()),
+            stopping.clone(),
+        ));
+    }
     let connections = room.take("http.connections", config.http.connections, room.http);
     tasks.spawn(http::serve(
         http_listener,
@@ -218,9 +243,12 @@ async fn serve(config: Config, room: Room) -> anyhow::Result<()> {
     if let Some(link) = setup {
         eprintln!("set up: {link}");
     }
-    let ready = serde_json::json!({
+    let mut ready = serde_json::json!({
         "event": "ready", "http": http_bound.to_string(), "mqtt": mqtt_bound.to_string(),
     });
+    if let Some(bound) = admin_bound {
+        ready["admin"] = bound.to_string().into();
+    }
     println!("{ready}");
     tracing::info!(http = %http_bound, mqtt = %mqtt_bound, %public, "ready");
 
@@ -251,6 +279,12 @@ async fn serve(config: Config, room: Room) -> anyhow::Result<()> {
 /// What users, sites and devices call it, without a slash at its end.
 pub(crate) fn public_url(config: &Config, bound: SocketAddr) -> String {
     let url = config.public_url_for(bound);
+    url.as_str().trim_end_matches('/').to_owned()
+}
+
+/// What admins open, without a slash at its end.
+pub(crate) fn admin_url(config: &Config, http: SocketAddr, admin: Option<SocketAddr>) -> String {
+    let url = config.admin_url_for(http, admin);
     url.as_str().trim_end_matches('/').to_owned()
 }
 

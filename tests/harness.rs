@@ -35,6 +35,8 @@ pub(crate) struct TestServer {
     server_id: u32,
     pub(crate) http: SocketAddr,
     pub(crate) mqtt: SocketAddr,
+    /// Of admins' own, where there is one.
+    pub(crate) admin_address: Option<SocketAddr>,
     data: TempDir,
     setup: Setup,
 }
@@ -76,12 +78,14 @@ impl TestServer {
             server_id,
             http,
             mqtt,
+            admin,
         } = spawn(data.path(), &setup, any, any);
         Self {
             process,
             server_id,
             http,
             mqtt,
+            admin_address: admin,
             data,
             setup,
         }
@@ -146,6 +150,7 @@ impl TestServer {
     pub(crate) fn restart(&mut self) {
         let started = spawn(self.data.path(), &self.setup, self.http, self.mqtt);
         assert_eq!((started.http, started.mqtt), (self.http, self.mqtt));
+        self.admin_address = started.admin;
         self.process = started.process;
         self.server_id = started.server_id;
     }
@@ -204,6 +209,7 @@ struct Started {
     server_id: u32,
     http: SocketAddr,
     mqtt: SocketAddr,
+    admin: Option<SocketAddr>,
 }
 
 fn spawn(data: &Path, setup: &Setup, http: SocketAddr, mqtt: SocketAddr) -> Started {
@@ -247,6 +253,7 @@ fn spawn(data: &Path, setup: &Setup, http: SocketAddr, mqtt: SocketAddr) -> Star
         server_id,
         http: address("http"),
         mqtt: address("mqtt"),
+        admin: ready.get("admin").map(|_| address("admin")),
         process,
     }
 }

@@ -2,7 +2,7 @@
 //! and changes nothing, nobody else gets in, and what was done is written down.
 
 use crate::admins::{admin_command, answer};
-use crate::harness::{PASSWORD, TestServer};
+use crate::harness::{PASSWORD, Setup, TestServer, roomy};
 use reqwest::Method;
 use serde_json::json;
 
@@ -134,4 +134,47 @@ async fn what_was_done_is_written_down_and_tampering_shows() {
     let lines = export.expect("an answer").text().await.expect("a body");
     assert_eq!(lines.lines().count(), 3);
     assert!(!lines.contains(&admin.token));
+}
+
+#[tokio::test]
+async fn admins_may_have_an_address_of_their_own() {
+    let mut environment = roomy();
+    let key = "BELFRY__ADMIN__LISTEN".to_owned();
+    environment.push((key, "127.0.0.1:0".to_owned()));
+    let server = TestServer::start_with(Setup {
+        environment,
+        ..Setup::default()
+    });
+    let token = server.admin().token;
+    server.user("ada").await;
+    let promoted = admin_command(server.data(), &["user", "role", "ada", "admin"]);
+    assert!(promoted.succeeded, "{}", promoted.error);
+    let own = format!("http://{}", server.admin_address.expect("one is bound"));
+    let http = server.http_client();
+    let status = async |url: String| answer(http.get(url).bearer_auth(&token)).await.0;
+    for path in ["/admin/v1/tokens", "/admin"] {
+        assert_eq!(status(format!("{own}{path}")).await, 200, "{path}");
+        assert_eq!(
+            status(format!("{}{path}", server.url())).await,
+            404,
+            "{path}"
+        );
+    }
+    for path in ["/v1/auth/providers", "/", "/metrics", "/openapi.json"] {
+        assert_eq!(status(format!("{own}{path}")).await, 404, "{path}");
+        assert_eq!(
+            status(format!("{}{path}", server.url())).await,
+            200,
+            "{path}"
+        );
+    }
+    let sign_in = async |origin: &str| {
+        let body = json!({"username": "ada", "password": PASSWORD});
+        let request = http.post(format!("{own}/admin/v1/sign-in")).json(&body);
+        let request = request.header("Origin", origin);
+        answer(request.header("X-Belfry-Admin", "1")).await.0
+    };
+    assert_eq!(sign_in(&own).await, 200);
+    // A page of what is served to users is another site here.
+    assert_eq!(sign_in(&server.url()).await, 403);
 }

@@ -9,7 +9,7 @@ mod sections;
 mod setting;
 
 pub use sections::{
-    Accounts, Config, Database, Health, Http, Limits, Log, Mqtt, Retention, Tls, Webhooks,
+    Accounts, Admin, Config, Database, Health, Http, Limits, Log, Mqtt, Retention, Tls, Webhooks,
 };
 pub use setting::{Bytes, LogFormat, Registration, Setting};
 
@@ -170,6 +170,20 @@ impl Config {
         if let Some(url) = &self.public_url {
             return url.clone();
         }
+        self.url_of(bound)
+    }
+
+    /// The URL that admins open: of an address of their own what was set, else that address; else
+    /// [`Self::public_url_for`].
+    pub fn admin_url_for(&self, http_bound: SocketAddr, admin_bound: Option<SocketAddr>) -> Url {
+        match (&self.admin.public_url, admin_bound) {
+            (Some(url), _) => url.clone(),
+            (None, Some(bound)) => self.url_of(bound),
+            (None, None) => self.public_url_for(http_bound),
+        }
+    }
+
+    fn url_of(&self, bound: SocketAddr) -> Url {
         let scheme = if self.tls.cert.is_some() {
             "https"
         } else {
@@ -216,6 +230,25 @@ impl Config {
         out
     }
 
+    /// An address of admins' own, where there is one.
+    fn check_admin(&self, wrong: &mut impl FnMut(&str, String, &str)) {
+        let Some(listen) = self.admin.listen else {
+            if let Some(url) = &self.admin.public_url {
+                let remedy = "is of admin.listen, which is not set; else it is all at public_url";
+                wrong("admin.public_url", url.to_string(), remedy);
+            }
+            return;
+        };
+        if !listen.ip().is_loopback() && self.admin.public_url.is_none() {
+            let remedy = "not a loopback address, so admin.public_url must say what admins open";
+            wrong("admin.listen", listen.to_string(), remedy);
+        }
+        if listen.port() != 0 && [self.http.listen, self.mqtt.listen].contains(&listen) {
+            let remedy = "must differ from http.listen and mqtt.listen";
+            wrong("admin.listen", listen.to_string(), remedy);
+        }
+    }
+
     /// What is impossible together, or out of bounds.
     fn check(&self, given: &mut Given) {
         let mut wrong = |key: &str, value: String, remedy: &str| {
@@ -244,12 +277,15 @@ impl Config {
                 "not a loopback address, so mqtt.public_url (or public_url) must say what devices call",
             );
         }
+        self.check_admin(&mut wrong);
         let public = self.public_url.iter().map(|url| ("public_url", url));
+        let admin = self.admin.public_url.iter();
+        let admin = admin.map(|url| ("admin.public_url", url));
         let former = self
             .public_url_former
             .iter()
             .map(|url| ("public_url_former", url));
-        for (key, url) in public.chain(former) {
+        for (key, url) in public.chain(former).chain(admin) {
             let good = matches!(url.scheme(), "http" | "https")
                 && url.has_host()
                 && url.path() == "/"

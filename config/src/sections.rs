@@ -188,6 +188,15 @@ section! {
 }
 
 section! {
+    /// `[admin]`
+    Admin, "admin";
+    /// Where `/admin` and `/admin/v1` are served, and nothing else; if not set, beside all else.
+    listen: Option<SocketAddr> = None;
+    /// What they are called there.
+    public_url: Option<Url> = None;
+}
+
+section! {
     /// `[log]`
     Log, "log";
     /// Lines for people or for machines.
@@ -229,6 +238,8 @@ pub struct Config {
     pub health: Health,
     /// `[accounts]`
     pub accounts: Accounts,
+    /// `[admin]`
+    pub admin: Admin,
     /// `[log]`
     pub log: Log,
 }
@@ -251,6 +262,7 @@ impl Default for Config {
             retention: Retention::default(),
             health: Health::default(),
             accounts: Accounts::default(),
+            admin: Admin::default(),
             log: Log::default(),
         }
     }
@@ -273,6 +285,7 @@ impl Config {
         self.retention.read(given);
         self.health.read(given);
         self.accounts.read(given);
+        self.admin.read(given);
         self.log.read(given);
     }
 
@@ -295,6 +308,7 @@ impl Config {
         self.retention.write(out);
         self.health.write(out);
         self.accounts.write(out);
+        self.admin.write(out);
         self.log.write(out);
     }
 }

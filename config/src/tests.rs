@@ -56,6 +56,22 @@ fn each_error_names_key_value_and_remedy() {
         ],
     );
     check(
+        "admin.public_url = \"https://admin.example\"",
+        &[
+            "admin.public_url = https://admin.example/: is of admin.listen, which is not set; else it is all at public_url",
+        ],
+    );
+    check(
+        "admin.listen = \"0.0.0.0:8081\"",
+        &[
+            "admin.listen = 0.0.0.0:8081: not a loopback address, so admin.public_url must say what admins open",
+        ],
+    );
+    check(
+        "admin.listen = \"127.0.0.1:8080\"",
+        &["admin.listen = 127.0.0.1:8080: must differ from http.listen and mqtt.listen"],
+    );
+    check(
         "tls.cert = \"c.pem\"",
         &["tls.cert = c.pem: needs tls.key beside it"],
     );
@@ -199,6 +215,7 @@ fn the_example_file_has_every_key_and_says_its_default() {
         },
         database: Database::default(),
         accounts: Accounts::default(),
+        admin: Admin::default(),
         ..all
     };
     assert_eq!(without_default, defaults);
@@ -222,6 +239,24 @@ proptest! {
             let _ = load("", &[(&format!("BELFRY__{key}"), &value)]);
         }
     }
+}
+
+#[test]
+fn admins_open_what_was_set_for_them() {
+    let check = |text: &str, admin_bound: Option<&str>, expected: &str| {
+        let config = load(text, &[]).expect(text);
+        let address = |text: &str| text.parse().expect("an address");
+        let url = config.admin_url_for(address("127.0.0.1:8080"), admin_bound.map(address));
+        assert_eq!(url.as_str(), expected, "{text}");
+    };
+    check("", None, "http://127.0.0.1:8080/");
+    let public = "public_url = \"https://push.example\"\n";
+    check(public, None, "https://push.example/");
+    let listen = "admin.listen = \"127.0.0.1:0\"\n";
+    let both = format!("{public}{listen}");
+    check(&both, Some("127.0.0.1:8081"), "http://127.0.0.1:8081/");
+    let named = format!("{both}admin.public_url = \"https://admin.example\"");
+    check(&named, Some("127.0.0.1:8081"), "https://admin.example/");
 }
 
 #[test]
