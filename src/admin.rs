@@ -3,10 +3,13 @@
 //! runs, over the API that the dashboard uses, with an API token.
 
 mod audit;
+mod ban;
+mod limits;
 mod link;
 mod remote;
 mod site;
 mod token;
+mod trace;
 mod user;
 
 use crate::command::ServeOptions;
@@ -66,6 +69,26 @@ pub(crate) enum Admin {
     /// Invite and reset links that are good now
     #[command(subcommand, after_help = "Example:\n  belfry admin link list")]
     Link(link::Command),
+    /// Who is kept out, at a server that runs
+    #[command(
+        subcommand,
+        after_help = "Example:\n  belfry admin ban add site https://spam.example --server https://push.example"
+    )]
+    Ban(ban::Command),
+    /// Limits and how long things are kept, at a server that runs
+    #[command(
+        subcommand,
+        after_help = "Example:\n  belfry admin limits set limits.site_per_second=300 --server https://push.example"
+    )]
+    Limits(limits::Command),
+    /// What retention would remove now, at a server that runs
+    #[command(after_help = "Example:\n  belfry admin retention --server https://push.example")]
+    Retention,
+    /// What became of a message, by its URL, at a server that runs
+    #[command(
+        after_help = "Example:\n  belfry admin trace https://push.example/push/message/… --server https://push.example"
+    )]
+    Trace(trace::Trace),
     /// Any route of the API, at a server that runs
     #[command(
         after_help = "Example:\n  belfry admin api PUT /limits --body '{\"limits.site_per_second\":300}' --server https://push.example"
@@ -86,7 +109,9 @@ impl Admin {
             Self::Audit(command) => Some(command.options()),
             Self::Link(command) => Some(command.options()),
             Self::SetupLink(options) => Some(options),
-            Self::Api(_) => None,
+            Self::Ban(_) | Self::Limits(_) | Self::Retention | Self::Trace(_) | Self::Api(_) => {
+                None
+            }
         }
     }
 
@@ -96,7 +121,14 @@ impl Admin {
             Self::Site(command) => command.begins(),
             Self::Token(command) => command.begins(),
             Self::User(command) => command.begins(),
-            Self::Audit(_) | Self::Link(_) | Self::SetupLink(_) | Self::Api(_) => false,
+            Self::Audit(_)
+            | Self::Link(_)
+            | Self::SetupLink(_)
+            | Self::Ban(_)
+            | Self::Limits(_)
+            | Self::Retention
+            | Self::Trace(_)
+            | Self::Api(_) => false,
         }
     }
 
@@ -108,7 +140,9 @@ impl Admin {
             Self::SetupLink(_) => setup_link(desk).await,
             Self::Audit(command) => command.run(desk).await,
             Self::Link(command) => command.run(desk).await,
-            Self::Api(_) => bail!(NEEDS_SERVER),
+            Self::Ban(_) | Self::Limits(_) | Self::Retention | Self::Trace(_) | Self::Api(_) => {
+                bail!(NEEDS_SERVER)
+            }
         }
     }
 
@@ -119,6 +153,10 @@ impl Admin {
             Self::User(command) => command.run_at(remote).await,
             Self::Audit(command) => command.run_at(remote).await,
             Self::Link(command) => command.run_at(remote).await,
+            Self::Ban(command) => command.run_at(remote).await,
+            Self::Limits(command) => command.run_at(remote).await,
+            Self::Retention => limits::retention(remote).await,
+            Self::Trace(trace) => trace.run_at(remote).await,
             Self::Api(api) => api.run_at(remote).await,
             Self::SetupLink(_) => bail!(NEEDS_DIRECTORY),
         }

@@ -1,7 +1,7 @@
 //! Promise: what an admin blocks is refused on the next request and its connections end, until the ban is
 //! lifted or ends; and nobody gets another blocked.
 
-use crate::admins::AdminApi;
+use crate::admins::{AdminApi, admin_command_at};
 use crate::harness::{PASSWORD, Setup, TestServer, User, marked_body, post, roomy};
 use crate::mqtt::{Client, Version};
 use belfry_client::server::NewPermission;
@@ -460,4 +460,72 @@ async fn a_viewer_blocks_nobody_and_what_is_done_is_written_down() {
     assert_eq!(acts[1]["after"]["reason"], "more spam");
     let (_, verified) = admin.post("/audit/verify", json!({})).await;
     assert_eq!(verified["ok"], true, "{verified}");
+}
+
+#[tokio::test]
+async fn the_command_line_does_the_same_at_a_server_that_runs() {
+    let server = TestServer::start();
+    let admin = server.admin();
+    let user = server.user("ada").await;
+    let site = user.approve(SITE).await;
+    let run = |arguments: &[&str]| admin_command_at(&server.url(), &admin.token, arguments);
+    let add = ["ban", "add", "site", SITE, "--reason", "spam"];
+    let would = run(&[&add[..], &["--dry-run"]].concat()).one();
+    assert_eq!(would["permissions"], 1, "{would}");
+    let made = run(&add).one();
+    assert_eq!(status_of(&site.permission.endpoint).await, 403);
+    assert_eq!(run(&["ban", "list", "--search", "NEWS spam"]).one(), made);
+    let again = run(&add);
+    assert!(again.error.contains("already"), "{}", again.error);
+    let folder = tempfile::tempdir().expect("a folder");
+    let table = folder.path().join("bans.csv");
+    let written = format!("kind,value,reason,ends\nsite,{SITE},worse,\nuser,ada,,\n");
+    std::fs::write(&table, written).expect("written");
+    let table = table.to_str().expect("text");
+    let imported = run(&["ban", "import", table]).one();
+    assert_eq!(
+        (&imported["added"], &imported["changed"]),
+        (&1.into(), &1.into())
+    );
+    let id = made["id"].as_str().expect("an id");
+    run(&["ban", "lift", id]).one();
+    let ada = run(&["ban", "list", "--kind", "user"]).one();
+    run(&["ban", "lift", ada["id"].as_str().expect("an id")]).one();
+    assert_eq!(status_of(&site.permission.endpoint).await, 201);
+
+    run(&[
+        "limits",
+        "set",
+        "limits.permission_burst=1",
+        "retention.history=60",
+    ])
+    .one();
+    run(&["limits", "user", "ada", "devices_per_user=1"]).one();
+    run(&["limits", "site", SITE, "site_per_second=5"]).one();
+    let listed = run(&["limits", "list"]);
+    let listed = |name: &str| {
+        let found = listed.lines.iter().find(|limit| limit["name"] == name);
+        found.expect("there").clone()
+    };
+    assert_eq!(listed("limits.permission_burst")["in_force"], 1);
+    assert_eq!(listed("limits.devices_per_user")["overrides"], 1);
+    assert_eq!(listed("retention.history")["set"], 60);
+    assert_eq!(run(&["retention"]).lines.len(), 5);
+    let dry = run(&["limits", "set", "retention.history=1", "--dry-run"]);
+    assert_eq!(dry.lines.len(), 5, "{}", dry.error);
+    let wrong = run(&["limits", "set", "limits.permission_burst=0"]);
+    assert!(
+        wrong.error.contains("limits.permission_burst is from 1"),
+        "{}",
+        wrong.error
+    );
+    run(&["limits", "set", "limits.permission_burst=default"]).one();
+    let unknown = run(&["trace", "https://push.example/push/message/x"]);
+    assert!(
+        unknown.error.contains("no such message"),
+        "{}",
+        unknown.error
+    );
+    let nowhere = crate::admins::admin_command(server.data(), &["ban", "list"]);
+    assert!(!nowhere.succeeded);
 }

@@ -192,6 +192,7 @@ mod tests {
             admin_url: url.to_owned(),
             trusted_proxies: TrustedProxies::default(),
             configured: crate::Configured::of(&belfry_config::Config::default()),
+            open_message: std::sync::Arc::new(|_| None),
         }
     }
 

@@ -127,6 +127,7 @@ impl Server {
             admin_url: URL.to_owned(),
             trusted_proxies: TrustedProxies::default(),
             configured: Configured::of(&belfry_config::Config::default()),
+            open_message: Arc::new(|_| None),
         };
         let sign_ins = Arc::new(sign_ins);
         let health = HealthSettings {

@@ -85,6 +85,21 @@ impl Remote {
         read(self.send(method, path, body).await?).await
     }
 
+    /// Sends a text that is no JSON.
+    pub(super) async fn post_text(
+        &self,
+        path: &str,
+        media_type: &str,
+        text: String,
+    ) -> anyhow::Result<Value> {
+        let url = format!("{}{path}", self.base);
+        let request = self.http.post(url).bearer_auth(&self.token);
+        let request = request.header("Content-Type", media_type).body(text);
+        let response = request.send().await;
+        let response = response.with_context(|| format!("{} does not answer", self.base));
+        read(response?).await
+    }
+
     /// Each item of a list, as long as it is to go on. The path has a query, if an empty one.
     pub(super) async fn each(
         &self,
@@ -126,6 +141,17 @@ impl Remote {
             std::io::stdout().lock().write_all(&piece)?;
         }
         Ok(())
+    }
+}
+
+/// An answer, with what it says to people.
+#[derive(Serialize)]
+#[serde(transparent)]
+pub(super) struct Answered(pub(super) Value, #[serde(skip)] pub(super) String);
+
+impl Display for Answered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.1)
     }
 }
 
