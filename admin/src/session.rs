@@ -187,7 +187,6 @@ mod tests {
     fn settings(url: &str) -> crate::Settings {
         crate::Settings {
             looking: crate::proof::Looking::nowhere(),
-            open_message: std::sync::Arc::new(|_| None),
             public_url: url.to_owned(),
             admin_url: url.to_owned(),
             trusted_proxies: TrustedProxies::default(),

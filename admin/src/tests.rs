@@ -122,7 +122,6 @@ impl Server {
         };
         let settings = Settings {
             looking: crate::proof::Looking::nowhere(),
-            open_message: Arc::new(|_| None),
             public_url: URL.to_owned(),
             admin_url: URL.to_owned(),
             trusted_proxies: TrustedProxies::default(),
