@@ -191,6 +191,15 @@ async fn sites_are_those_that_somebody_approved_or_that_are_registered() {
         (&json!(2), &json!(false))
     );
     assert!(site["last_used"].is_string(), "{site}");
+    assert_eq!(
+        (&site["accepted"], &site["refused"]),
+        (&json!(1), &json!(0))
+    );
+    assert_eq!(
+        column(&viewer, "/sites?limit=1", "site").await,
+        [news],
+        "who posts most"
+    );
     assert_eq!(site["proof"], Value::Null);
     assert_eq!(viewer.get(&of("https://other.example")).await.0, 404);
 
@@ -344,6 +353,92 @@ async fn a_user_is_made_with_a_role_and_the_last_admin_keeps_it() {
 }
 
 #[tokio::test]
+async fn a_role_that_is_taken_away_counts_for_nothing_at_the_next_request() {
+    let server = TestServer::start();
+    let admin = server.admin();
+    for (name, role) in [("ada", "admin"), ("bob", "admin")] {
+        let new = json!({"username": name, "password": PASSWORD, "role": role});
+        assert_eq!(admin.post("/users", new).await.0, 201);
+    }
+    let http = server.http_client();
+    let api = format!("{}/admin/v1", server.url());
+    let signing_in = http
+        .post(format!("{api}/sign-in"))
+        .header("Origin", server.url())
+        .header("X-Belfry-Admin", "1")
+        .json(&json!({"username": "bob", "password": PASSWORD}));
+    let signed_in = signing_in.send().await.expect("an answer");
+    assert_eq!(signed_in.status(), 200);
+    let cookie = signed_in.headers()["set-cookie"].to_str().expect("text");
+    let cookie = cookie.split(';').next().expect("a cookie").to_owned();
+    let ask = async |method: Method, path: &str| {
+        let request = http.request(method, format!("{api}{path}"));
+        let request = request
+            .header("Cookie", &cookie)
+            .header("Origin", server.url())
+            .header("X-Belfry-Admin", "1")
+            .json(&json!({}));
+        answer(request).await
+    };
+    let (_, page) = admin.get("/users?search=bob").await;
+    let bob = format!("/users/{}", page["items"][0]["id"].as_str().expect("an id"));
+    let disconnect = format!("{bob}/disconnect");
+    assert_eq!(ask(Method::POST, &disconnect).await.0, 200);
+    let put = async |role: &str| {
+        let role = json!({"role": role});
+        admin
+            .ask(Method::PUT, &format!("{bob}/role"), Some(role))
+            .await
+            .0
+    };
+    assert_eq!(put("viewer").await, 204);
+    assert_eq!(ask(Method::GET, &bob).await.0, 200);
+    let refused = ask(Method::POST, &disconnect).await;
+    assert_eq!((refused.0, kind(&refused.1)), (403, "viewer"));
+    assert_eq!(put("none").await, 204);
+    assert_eq!(ask(Method::GET, &bob).await.0, 401);
+}
+
+#[tokio::test]
+async fn what_was_decided_is_said_of_sites_and_users() {
+    let server = TestServer::start();
+    let admin = server.admin();
+    let ada = server.user("ada").await;
+    ada.approve("https://news.example").await;
+    let (site, user) = (of("https://news.example"), format!("/users/{}", ada.id));
+    for (value, ban_kind) in [("https://news.example", "site"), ("ada", "user")] {
+        let ban = json!({"kind": ban_kind, "value": value, "reason": "spam", "ends": null});
+        let (status, made) = admin.post("/bans", ban).await;
+        assert_eq!(status, 201, "{made}");
+    }
+    for (path, list, limit) in [
+        (&site, "/sites", "site_per_second"),
+        (&user, "/users", "mailbox_notifications"),
+    ] {
+        let (_, one) = admin.get(path).await;
+        assert_eq!(
+            (&one["ban"]["reason"], &one["has_own_limits"]),
+            (&json!("spam"), &json!(false))
+        );
+        let own = json!({limit: 7});
+        let put = admin
+            .ask(Method::PUT, &format!("{path}/limits"), Some(own))
+            .await;
+        assert_eq!(put.0, 204, "{}", put.1);
+        let (_, one) = admin.get(path).await;
+        let limits = one["limits"].as_array().expect("limits").iter();
+        let own: Vec<_> = limits.filter(|limit| limit["own"] == 7).collect();
+        assert_eq!((own.len(), &own[0]["name"]), (1, &json!(limit)));
+        let (_, page) = admin.get(list).await;
+        let listed = &page["items"][0];
+        assert_eq!(
+            (&listed["ban"]["reason"], &listed["has_own_limits"]),
+            (&json!("spam"), &json!(true))
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_user_who_is_disconnected_may_come_back() {
     let server = TestServer::start();
     let admin = server.admin();
@@ -471,6 +566,17 @@ async fn the_command_line_says_the_same_of_the_directory_and_at_a_server() {
         (&vapid[0]["public_key"], &vapid[0]["with"]),
         (&json!(POINT), &json!(key_id))
     );
+    there(&["user", "invite"]).await;
+    here(&["user", "reset", "bob"]).await;
+    let (one, other) = (
+        here(&["link", "list"]).await,
+        there(&["link", "list"]).await,
+    );
+    assert_eq!((one.len(), &one), (2, &other));
+    for link in &one {
+        there(&["link", "end", link["id"].as_str().expect("an id")]).await;
+    }
+    assert!(there(&["link", "list"]).await.is_empty());
     let ended = there(&["user", "disconnect", "bob"]).await;
     assert_eq!(ended[0]["connections"], 0);
     let apns = there(&["api", "GET", "/apns"]).await;
