@@ -1,7 +1,7 @@
 //! Who is kept out: sites, VAPID keys, users and addresses.
 //!
 //! An act holds in memory when it is answered (`store::directory::bans`); the mailbox and the connections
-//! there are have been told by then too, by [`enforce`]. What an act would do can be asked before.
+//! there are have been told by then too, by `enforce`. What an act would do can be asked before.
 
 pub(crate) mod enforce;
 mod table;
