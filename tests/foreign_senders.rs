@@ -1,6 +1,6 @@
 //! Web Push libraries that nobody here wrote post; our SDK receives and opens.
 
-use crate::harness::{Certificate, Setup, TestServer, keep, peers, roomy};
+use crate::harness::{Certificate, Setup, TestServer, keep, next_notification, peers, roomy};
 use belfry_client::keyring::KeptPermission;
 use belfry_client::listen::{Incoming, Listener, Options, Transport};
 use belfry_client::state::StateDir;
@@ -106,13 +106,7 @@ async fn what_web_push_and_pywebpush_send_is_received_and_opened() {
 }
 
 async fn opened(listener: &mut Listener, title: &str) {
-    let incoming = tokio::time::timeout(crate::harness::PATIENCE, listener.next())
-        .await
-        .expect("in time")
-        .expect("an event");
-    let Incoming::Notification(received) = incoming else {
-        panic!("{incoming:?} instead of {title}")
-    };
+    let received = next_notification(listener).await;
     assert_eq!(received.content.title, title);
     assert_eq!(received.content.body.as_deref(), Some("Grüße 🔔"));
 }

@@ -2,6 +2,7 @@
 
 use belfry_client::keyring::KeptPermission;
 use belfry_client::keys::{BoxSecretKey, PermissionKeys, PushSubscription};
+use belfry_client::listen::{Incoming, Listener, Received};
 use belfry_client::server::{Device, DeviceKind, NewPermission, Permission, Server};
 use belfry_client::state::{KeyFile, LocalCopy};
 use std::io::{BufRead as _, BufReader};
@@ -399,6 +400,18 @@ pub(crate) async fn post(
         .body(body)
         .send()
         .await
+}
+
+/// The next notification that a listener opens. That its own device is new may be told to it before.
+pub(crate) async fn next_notification(listener: &mut Listener) -> Box<Received> {
+    loop {
+        let incoming = tokio::time::timeout(PATIENCE, listener.next()).await;
+        match incoming.expect("in time").expect("an event") {
+            Incoming::Notification(received) => return received,
+            Incoming::Changed(_) => {}
+            other => panic!("{other:?} instead of a notification"),
+        }
+    }
 }
 
 /// The folder of the foreign clients.

@@ -1,6 +1,8 @@
 //! The programs of docs/senders/ do what their pages say, as they stand there.
 
-use crate::harness::{Approved, Certificate, PATIENCE, Setup, TestServer, User, keep, peers};
+use crate::harness::{
+    Approved, Certificate, Setup, TestServer, User, keep, next_notification, peers,
+};
 use belfry_client::keyring::KeptPermission;
 use belfry_client::keys::PermissionKeys;
 use belfry_client::listen::{Incoming, Listener, Options, Transport};
@@ -195,14 +197,14 @@ async fn check(program: Program) {
         );
     }
 
+    // Ahead of the one that is taken: whoever is one too many is told that and nothing else.
+    let (sent, printed) = site.run(&program.run.replace(TITLE, &"long ".repeat(1_000)));
+    assert!(!sent && printed.contains(program.too_long), "{printed}");
     let (sent, printed) = site.run(&program.run);
     assert!(sent, "{printed}");
     let message = format!("sent: {}/push/message/", server.url());
     assert!(printed.starts_with(&message), "{printed}");
-    let incoming = tokio::time::timeout(PATIENCE, listener.next()).await;
-    let Incoming::Notification(received) = incoming.expect("in time").expect("an event") else {
-        panic!("a notification");
-    };
+    let received = next_notification(&mut listener).await;
     assert_eq!(received.content.title, TITLE);
     assert_eq!(
         received.content.body.as_deref(),
@@ -216,8 +218,6 @@ async fn check(program: Program) {
     assert_eq!(received.envelope.topic.as_deref(), Some("build-42"));
     listener.close().await;
 
-    let (sent, printed) = site.run(&program.run.replace(TITLE, &"long ".repeat(1_000)));
-    assert!(!sent && printed.contains(program.too_long), "{printed}");
     let (sent, printed) = site.run(&program.run);
     let seconds = printed
         .strip_prefix("later: again in ")

@@ -157,7 +157,7 @@ fn the_examples_of_the_http_api_are_answered_after_the_readme_s() {
         "\"name\":\"nightly script\"",
         "\"state\":\"muted\"",
         "\"site\":\"https://news.example\",\"seq\":1",
-        "\"next\":null}ready",
+        "\"next\":null}{\"health\":\"ok\"",
         "HTTP/1.1 202 Accepted",
         "{\"items\":[],\"next\":\"0\"}{\"items\":[{\"message\":",
         "\"status\":410,",
