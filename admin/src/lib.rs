@@ -19,6 +19,7 @@ mod links;
 mod lists;
 mod nodes;
 mod own;
+mod passkeys;
 pub mod proof;
 pub mod registration;
 pub mod seat;
@@ -31,6 +32,7 @@ mod tokens;
 mod totp;
 pub mod trace;
 mod users;
+mod webauthn;
 
 use axum::extract::FromRef;
 use belfry_broker::Broker;
@@ -99,7 +101,12 @@ pub struct Inner {
     pub settings: Settings,
     /// Where acts are told to who looks on.
     pub changed: Changed,
+    /// Sign-ins whose password was right.
     challenges: Challenges,
+    /// Those by passkey alone, which anybody may begin.
+    alone: Challenges,
+    /// Passkeys that are being made.
+    enrolling: Challenges,
     failures: Failures,
     told_bans: Mutex<bans::enforce::Told>,
     /// Counting what retention would remove reads whole tables: one at a time does.
@@ -144,6 +151,8 @@ impl Admin {
             settings,
             changed: Changed::default(),
             challenges: Challenges::default(),
+            alone: Challenges::default(),
+            enrolling: Challenges::default(),
             failures: Failures::default(),
             told_bans: Mutex::default(),
             counting: Mutex::default(),
@@ -161,6 +170,7 @@ impl Admin {
             .merge(sign_in::router())
             .merge(setup::router())
             .merge(own::router())
+            .merge(passkeys::router())
             .merge(links::router())
             .merge(tokens::router())
             .merge(audit::router())

@@ -8,6 +8,7 @@
 use crate::challenges::Waiting;
 use crate::seat::Own;
 use crate::session::{self, Caller};
+use crate::webauthn::RelyingParty;
 use crate::{Admin, totp};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -72,6 +73,7 @@ struct AdminSignIn {
 #[serde(rename_all = "lowercase")]
 enum Factor {
     Totp,
+    Passkey,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -81,6 +83,11 @@ struct AdminSignedIn {
     /// What the second half is given with; good for 5 minutes and 5 tries.
     #[serde(skip_serializing_if = "Option::is_none")]
     challenge: Option<String>,
+    /// Where a passkey may be the second half: as `PublicKeyCredential.parseRequestOptionsFromJSON` takes
+    /// it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    passkey: Option<serde_json::Value>,
 }
 
 /// Signs in, or asks for the second half.
@@ -121,18 +128,8 @@ async fn sign_in(
         return Err(wrong_credentials().into());
     };
     admin.not_banned(account.user)?;
-    let totp = admin.directory.totp(account.user).await?;
-    if totp.is_some_and(|totp| totp.since.is_some()) {
-        let waiting = Waiting {
-            user: Some(account.user),
-            name: account.display_name.clone(),
-        };
-        let challenge = admin.challenges.begin(waiting, now)?;
-        return Ok(axum::Json(AdminSignedIn {
-            needs: vec![Factor::Totp],
-            challenge: Some(challenge.expose().to_owned()),
-        })
-        .into_response());
+    if let Some(half) = admin.second_half(account, now).await? {
+        return Ok(axum::Json(half).into_response());
     }
     attempts.succeeded(&mut failures);
     let name = account.display_name.clone();
@@ -140,6 +137,7 @@ async fn sign_in(
     let signed_in = AdminSignedIn {
         needs: Vec::new(),
         challenge: None,
+        passkey: None,
     };
     Ok((cookie, axum::Json(signed_in)).into_response())
 }
@@ -268,6 +266,39 @@ pub(crate) fn expired() -> ApiError {
 pub(crate) type Cookie = [(header::HeaderName, header::HeaderValue); 1];
 
 impl Admin {
+    /// What is asked for beside the password, where anything is.
+    async fn second_half(
+        &self,
+        account: &Account,
+        now: Timestamp,
+    ) -> Result<Option<AdminSignedIn>, ApiError> {
+        let totp = self.directory.totp(account.user).await?;
+        let known = self.known_passkeys(account.user).await?;
+        let mut needs = Vec::new();
+        if totp.is_some_and(|totp| totp.since.is_some()) {
+            needs.push(Factor::Totp);
+        }
+        if !known.is_empty() {
+            needs.push(Factor::Passkey);
+        }
+        if needs.is_empty() {
+            return Ok(None);
+        }
+        let waiting = Waiting {
+            user: Some(account.user),
+            name: account.display_name.clone(),
+        };
+        let challenge = self.challenges.begin(waiting, now)?;
+        let challenge = challenge.expose().to_owned();
+        let server = RelyingParty::at(&self.settings.admin_url);
+        let passkey = (!known.is_empty()).then(|| server.request(&challenge, &known));
+        Ok(Some(AdminSignedIn {
+            needs,
+            challenge: Some(challenge),
+            passkey,
+        }))
+    }
+
     /// Begins a session for who has proven who they are.
     pub(crate) async fn seat(
         &self,

@@ -3,6 +3,7 @@
 
 mod links;
 mod own;
+mod passkeys;
 mod setup;
 mod sign_in;
 

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use tower::ServiceExt as _;
 
 /// Who asks for nothing: everything else needs credentials.
-const OPEN: [&str; 18] = [
+const OPEN: [&str; 20] = [
     "GET /v1/auth/providers",
     "POST /v1/accounts",
     "POST /v1/sessions",
@@ -30,6 +30,8 @@ const OPEN: [&str; 18] = [
     "POST /admin/v1/setup",
     "POST /admin/v1/sign-in",
     "POST /admin/v1/sign-in/totp",
+    "POST /admin/v1/sign-in/passkey/options",
+    "POST /admin/v1/sign-in/passkey",
     "POST /admin/v1/sign-out",
     "GET /push/{secret}",
     "DELETE /push/message/{message}",

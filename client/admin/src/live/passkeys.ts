@@ -58,6 +58,8 @@ function encoded(credential: PublicKeyCredential): Json {
     clientExtensionResults: credential.getClientExtensionResults(),
     response: {
       ...part("clientDataJSON"), ...part("attestationObject"), ...part("authenticatorData"), ...part("signature"), ...part("userHandle"),
+      // What is new says its key too, so that nobody has to read it out of CBOR.
+      ...(typeof response.getPublicKey === "function" ? { publicKey: base64urlOf(response.getPublicKey() ?? new ArrayBuffer(0)), authenticatorData: base64urlOf(response.getAuthenticatorData()) } : {}),
       ...(typeof response.getTransports === "function" ? { transports: response.getTransports() } : {}),
     },
   };
