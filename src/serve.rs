@@ -233,6 +233,7 @@ async fn serve(config: Config, room: Room) -> anyhow::Result<()> {
     tasks.spawn(log_audit_head(directory.clone(), stopping.clone()));
     tasks.spawn(accounts.remove_idle(stopping.clone()));
     tasks.spawn(admin.clone().keep_bans(stopping.clone()));
+    tasks.spawn(admin.clone().keep_failures(stopping.clone()));
     tasks.spawn(admin.clone().clear_away(stopping.clone()));
     tasks.spawn(tls::reload_on_hangup(
         config.clone(),

@@ -6,6 +6,7 @@
 //! for.
 
 use crate::challenges::Waiting;
+use crate::failures::Failure;
 use crate::seat::Own;
 use crate::session::{self, Caller};
 use crate::webauthn::RelyingParty;
@@ -19,9 +20,8 @@ use belfry_edge::limit::{LimitReached, Refused};
 use belfry_protocol::id::UserId;
 use belfry_protocol::problem::Problem;
 use belfry_protocol::time::Timestamp;
-use belfry_store::directory::{Account, Act, Actor, Role};
+use belfry_store::directory::{Account, Actor, Role};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -123,7 +123,7 @@ async fn sign_in(
     let Some(account) = seated else {
         attempts.failed(&mut failures, now);
         if let Some(account) = account.filter(|account| account.role > Role::None) {
-            admin.note_failure(&account, &caller, now).await?;
+            admin.note_failure(&account, &caller, now);
         }
         return Err(wrong_credentials().into());
     };
@@ -181,7 +181,7 @@ async fn with_code(
     let account = account.ok_or_else(expired)?;
     if !admin.takes_code(user, &given.code, now).await? {
         attempts.failed(&mut failures, now);
-        admin.note_failure(&account, &caller, now).await?;
+        admin.note_failure(&account, &caller, now);
         let detail = "this code is not right now, or was used already; wait for the next";
         return Err(ApiError::new(StatusCode::UNAUTHORIZED, "wrong-code", detail).into());
     }
@@ -364,25 +364,12 @@ impl Admin {
         Ok(self.directory.take_totp_step(user, step).await?)
     }
 
-    /// Writes down that somebody failed to sign in as one who may administer. A flood of failures is
-    /// written down no faster than its rate, so that it fills no disk and hides no act.
-    async fn note_failure(
-        &self,
-        account: &Account,
-        caller: &Caller,
-        now: Timestamp,
-    ) -> Result<(), ApiError> {
-        if !self.failures.count(now) {
-            return Ok(());
-        }
-        let act = Act {
-            act: "sign-in.failed",
-            target: Some(account.display_name.clone()),
-            before: None,
-            after: Some(json!({ "address": caller.address.0, "client": caller.client })),
-        };
-        self.directory.note_act(&Actor::Server, &act, now).await?;
-        self.changed.tell("audit");
-        Ok(())
+    fn note_failure(&self, account: &Account, caller: &Caller, now: Timestamp) {
+        self.failures.note(Failure {
+            name: account.display_name.clone(),
+            address: caller.address.0,
+            client: caller.client.clone(),
+            at: now,
+        });
     }
 }
