@@ -39,7 +39,7 @@ const fn figure(
     }
 }
 
-const FIGURES: [Figure; 32] = [
+const FIGURES: [Figure; 34] = [
     figure(
         "belfry_build_info",
         Kind::Gauge,
@@ -214,6 +214,20 @@ const FIGURES: [Figure; 32] = [
         Unit::Count,
         &[],
         "Accounts that were made",
+    ),
+    figure(
+        "belfry_bans",
+        Kind::Gauge,
+        Unit::Count,
+        &["kind"],
+        "Bans in force: of sites, VAPID keys (vapid), users and addresses",
+    ),
+    figure(
+        "belfry_audit_total",
+        Kind::Counter,
+        Unit::Count,
+        &["act"],
+        "Acts of admins, and sign-ins of theirs that failed, by their word in the audit",
     ),
     figure(
         "belfry_delivery_seconds",

@@ -172,6 +172,10 @@ impl Directory {
                 (row.subject, Ban { reason, ends })
             })
             .collect();
+        for kind in Kind::ALL {
+            let of = bans.iter().filter(|(subject, _)| subject.kind() == kind);
+            metrics::gauge!("belfry_bans", "kind" => kind.as_str()).set(of.count() as f64);
+        }
         let sites: Bans = bans.iter().cloned().collect();
         for (site, key) in covered {
             let site: Origin = site
