@@ -82,7 +82,7 @@ async fn an_admin_sees_what_became_of_it_and_its_site_that_it_was_stored() {
         milestones(&trace(&admin, &waiting).await),
         ["accepted", "stored"]
     );
-    server.kill_nine();
+    assert!(server.terminate().success());
     server.restart();
     let (admin, signed_in) = (
         server.admin(),

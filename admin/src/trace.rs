@@ -34,7 +34,8 @@ struct TraceRequest {
 #[derive(Serialize, ToSchema)]
 struct MessageTrace {
     site: Origin,
-    urgency: Urgency,
+    /// Null once it is gone.
+    urgency: Option<Urgency>,
     /// Posted body bytes.
     bytes: u32,
     expires: Timestamp,

@@ -17,10 +17,9 @@ impl Trace {
         let trace = remote.ask(Method::POST, "/trace", Some(&asked)).await?;
         let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
         let mut lines = vec![format!(
-            "{}, {} bytes, {}, expires {}",
+            "{}, {} bytes, expires {}",
             text(&trace["site"]),
             trace["bytes"],
-            text(&trace["urgency"]),
             text(&trace["expires"])
         )];
         let milestones = trace["milestones"].as_array().into_iter().flatten();

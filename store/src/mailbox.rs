@@ -241,8 +241,8 @@ pub enum HistoryRange {
 pub struct Trace {
     /// Under which permission.
     pub permission: belfry_protocol::id::PermissionId,
-    /// As its site had it.
-    pub urgency: belfry_protocol::push::Urgency,
+    /// As its site had it; not known once it is gone.
+    pub urgency: Option<belfry_protocol::push::Urgency>,
     /// Posted body bytes.
     pub bytes: u32,
     /// When it was accepted, and with that stored.

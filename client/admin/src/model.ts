@@ -271,7 +271,8 @@ export type MilestoneKind = "accepted" | "stored" | "delivered" | "expired" | "w
 
 export interface Trace {
   readonly site: string;
-  readonly urgency: string;
+  /** Null once the notification is gone. */
+  readonly urgency: string | null;
   readonly bytes: number;
   readonly expires: number | null;
   readonly milestones: readonly { readonly what: MilestoneKind; readonly at: number }[];

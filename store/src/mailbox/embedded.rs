@@ -13,6 +13,7 @@ pub mod stepped;
 #[cfg(test)]
 mod tests;
 mod torn;
+mod traces;
 mod writer;
 
 use super::command::{Accepted, Command, CommitListener, Idempotency, Outcome, Refusal};

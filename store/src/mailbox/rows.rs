@@ -130,8 +130,6 @@ pub(super) fn idempotency_of(end: &[u8]) -> Result<&[u8], Unreadable> {
 #[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct TraceRow {
     pub(super) permission: [u8; 16],
-    /// As its site had it; where there is none, the entry says it.
-    pub(super) urgency: Option<u8>,
     pub(super) bytes: u32,
     pub(super) sent: u64,
     pub(super) expires: u64,
@@ -284,7 +282,7 @@ pub(super) fn decode_meta(seq: Seq, bytes: &[u8]) -> Result<Meta, Unreadable> {
     })
 }
 
-pub(super) fn urgency_of(number: u8) -> Result<Urgency, Unreadable> {
+fn urgency_of(number: u8) -> Result<Urgency, Unreadable> {
     [
         Urgency::VeryLow,
         Urgency::Low,

@@ -59,7 +59,7 @@ function Found({ trace }: { trace: Trace }): JSX.Element {
     <section class="card padded" aria-label={words.milestones}>
       <dl class="facts-list">
         <Fact name={words.site}><SiteName site={trace.site} /></Fact>
-        <Fact name={words.urgency}>{trace.urgency}</Fact>
+        <Fact name={words.urgency}>{trace.urgency ?? "–"}</Fact>
         <Fact name={words.bytes}>{bytes(trace.bytes)}</Fact>
         <Fact name={words.expires}><Until at={trace.expires} none={words.noExpiry} /></Fact>
       </dl>

@@ -7,7 +7,6 @@ use crate::mailbox::user::{Changes, UserState};
 use belfry_protocol::id::UserId;
 use belfry_protocol::time::Timestamp;
 use fjall::OwnedWriteBatch;
-use std::time::Duration;
 
 /// Adds what changed. Holes of entries that are gone are dropped on the way.
 ///
@@ -25,7 +24,6 @@ pub(super) fn put(
         return erase(batch, disk, user);
     }
     put_log(batch, disk, user, state, changes);
-    put_traces(batch, disk, user, state.history, changes)?;
     for device in &changes.sessions {
         let key = rows::key(user, device.as_bytes());
         match state.sessions.get_mut(device) {
@@ -167,35 +165,6 @@ fn put_log(
             }
         }
     }
-}
-
-fn put_traces(
-    batch: &mut OwnedWriteBatch,
-    disk: &Disk,
-    user: UserId,
-    kept: Duration,
-    changes: &Changes,
-) -> Result<(), ReadError> {
-    for (seq, traced) in &changes.traced {
-        let key = rows::seq_key(user, *seq);
-        let before = disk.traces.get(&key)?;
-        let before: Option<TraceRow> = before.map(|row| rows::decode(&row)).transpose()?;
-        let Some(mut row) = traced.row(before) else {
-            batch.remove(&disk.traces, key);
-            continue;
-        };
-        if let Some((_, at)) = row.ended {
-            let until = Timestamp::from_millis(at).plus(kept);
-            row.until = until.as_millis();
-            batch.insert(
-                &disk.trace_ends,
-                rows::trace_end(row.until, &key),
-                Vec::new(),
-            );
-        }
-        batch.insert(&disk.traces, key, rows::encode(&row));
-    }
-    Ok(())
 }
 
 fn put_retained(batch: &mut OwnedWriteBatch, disk: &Disk, user: UserId, changes: &Changes) {

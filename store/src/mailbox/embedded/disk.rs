@@ -1,5 +1,6 @@
 //! The files of the embedded engine: keyspaces, reads by snapshot, and the check at the start.
 
+use super::traces::Traces;
 use super::{OpenError, torn};
 use crate::mailbox::entry::{Content, Entry, EntryMeta, Seq};
 use crate::mailbox::outbox::Owner;
@@ -12,10 +13,12 @@ use crate::mailbox::{
     Ended, HistoryRange, Holding, OutboxPage, PAGE_BYTES_MAX, Page, Retained, Trace,
 };
 use belfry_protocol::id::{NotificationId, PermissionId, UserId};
+use belfry_protocol::push::Urgency;
 use belfry_protocol::time::Timestamp;
 use belfry_protocol::topic::PrivateTopic;
 use bytes::Bytes;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable as _, Snapshot};
+use serde::Deserialize;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::ops::Bound;
@@ -233,12 +236,25 @@ impl Disk {
     }
 }
 
+/// The urgency as its site had it: what is muted has another by which it is sent.
+fn urgency_in(payload: &[u8]) -> Option<Urgency> {
+    #[derive(Deserialize)]
+    struct Sent {
+        urgency: Urgency,
+    }
+    serde_json::from_slice::<Sent>(payload)
+        .ok()
+        .map(|sent| sent.urgency)
+}
+
 /// What readers and the writer share: the open database, or none while it is being reopened.
 pub(super) struct Shared {
     folder: PathBuf,
     disk: RwLock<Option<Disk>>,
     /// Where the number of synced batches is noted, beside the database.
     note: Mutex<File>,
+    /// What became of notifications, as far as it is not on the disk yet.
+    pub(super) traces: Traces,
 }
 
 impl Shared {
@@ -255,6 +271,7 @@ impl Shared {
             folder: folder.to_owned(),
             disk: RwLock::new(None),
             note: Mutex::new(note),
+            traces: Traces::default(),
         };
         let found = disk.batches().map_err(|_| OpenError::Unreadable)?;
         let missing = shared.missing_batches(found);
@@ -323,24 +340,23 @@ impl Shared {
         let key = rows::seq_key(user, seq);
         let row = snapshot.get(&disk.traces, &key)?;
         let row: Option<TraceRow> = row.map(|row| rows::decode(&row)).transpose()?;
+        let row = match self.traces.of((user, seq)) {
+            Some(traced) => traced.row(row),
+            None => row,
+        };
         let at = Timestamp::from_millis;
-        let own_urgency = row.and_then(|row| row.urgency).map(rows::urgency_of);
-        let own_urgency = own_urgency.transpose()?;
         let delivered = row.and_then(|row| row.delivered).map(at);
         if let Some(value) = snapshot.get(&disk.metas, &key)? {
             let meta = rows::decode_meta(seq, &value)?;
-            let Content::Notification {
-                permission,
-                urgency,
-                ..
-            } = meta.entry.content
-            else {
+            let Content::Notification { permission, .. } = meta.entry.content else {
                 return Ok(None);
             };
+            let body = snapshot.get(&disk.bodies, &key)?;
+            let body: Option<BodyRow<'_>> = body.as_deref().map(rows::decode).transpose()?;
             let EntryMeta { sent, expires, .. } = meta.entry;
             return Ok(Some(Trace {
                 permission,
-                urgency: own_urgency.unwrap_or(urgency),
+                urgency: body.and_then(|body| urgency_in(body.payload)),
                 bytes: meta.bytes,
                 sent,
                 expires,
@@ -353,7 +369,7 @@ impl Shared {
         };
         Ok(Some(Trace {
             permission: PermissionId::from_bytes(row.permission),
-            urgency: own_urgency.unwrap_or_default(),
+            urgency: None,
             bytes: row.bytes,
             sent: at(row.sent),
             expires: at(row.expires),

@@ -6,11 +6,13 @@ use super::cache::Cache;
 use super::disk::{BATCHES_KEY, DEPTH_KEY, Disk, ReadError, Shared};
 use super::due::{due_users, idempotency_over, outbox_over, traces_over};
 use super::outboxes::{self, Outboxes};
+use super::traces::{self, Place};
 use super::{Clock, OpenError};
 use crate::mailbox::MailboxLimits;
 use crate::mailbox::command::{Command, Commit, CommitListener, Outcome, Refusal};
 use crate::mailbox::outbox::Receipts;
 use crate::mailbox::rows::{self, IdempotencyRow};
+use crate::mailbox::user::trace::Traced;
 use crate::mailbox::user::{Context, Depth, Outbox};
 use belfry_acl::limit::{Limits, Whose};
 use belfry_protocol::id::{DeviceId, UserId};
@@ -118,6 +120,8 @@ pub(super) struct Writer {
     site_changes: Vec<(Origin, bool)>,
     /// Idempotency keys to forget with the next batch, as [`idempotency_over`] gives them.
     forgotten: Vec<(Vec<u8>, bool)>,
+    /// Traces to write with the next batch.
+    traces_due: Vec<(Place, Traced)>,
     /// Ends of traces that are over, to forget with the next batch.
     traces_over: Vec<Vec<u8>>,
     /// What is over of the outbox, to forget with the next batch.
@@ -172,6 +176,7 @@ impl Writer {
             blocked_sites: HashSet::new(),
             site_changes: Vec::new(),
             forgotten: Vec::new(),
+            traces_due: Vec::new(),
             traces_over: Vec::new(),
             told_over: Vec::new(),
             outboxes: Outboxes::default(),
@@ -240,6 +245,9 @@ impl Writer {
             }
             self.commit(batch);
             if stop {
+                self.traces_due = self.shared.traces.first(usize::MAX);
+                // What cannot be written now would have been no promise.
+                let _ = self.write(&[]);
                 return;
             }
             if Instant::now() >= prune_at {
@@ -464,6 +472,15 @@ impl Writer {
         let (mut pushed_out, mut expired) = (0, 0);
         let mut depth = self.depth;
         let mut erased = Vec::new();
+        let mut traced = Vec::new();
+        let traces_due = std::mem::take(&mut self.traces_due);
+        for due in &traces_due {
+            match traces::put(&mut batch, &disk, due, self.limits.history) {
+                Ok(Some(until)) => self.over_since.traces = self.over_since.traces.min(until),
+                Ok(None) => {}
+                Err(_) => return Err(self.give_up()),
+            }
+        }
         for user in touched {
             if let Some(state) = self.users.get_mut(*user) {
                 let changes = std::mem::take(&mut state.changes);
@@ -473,10 +490,8 @@ impl Writer {
                 if let Some(due) = state.due_kept {
                     self.over_since.due = self.over_since.due.min(due);
                 }
-                for (_, _, at) in changes.traced.values().filter_map(|it| it.ended.as_ref()) {
-                    let until = at.plus(state.history);
-                    self.over_since.traces = self.over_since.traces.min(until);
-                }
+                let of_user = changes.traced.into_iter();
+                traced.extend(of_user.map(|(seq, it)| ((*user, seq), it)));
                 if changes.erased {
                     erased.push(*user);
                 }
@@ -534,6 +549,9 @@ impl Writer {
         self.show_depth();
         self.shared.note_batches(batches);
         self.note_connections(&erased);
+        self.shared.traces.written(&traces_due);
+        self.shared.traces.forget(&erased);
+        self.shared.traces.note(traced);
         let taken_back = |commit: &&Commit| {
             matches!(
                 commit,
@@ -571,6 +589,7 @@ impl Writer {
         self.users.clear();
         self.site_changes.clear();
         self.forgotten.clear();
+        self.traces_due.clear();
         self.traces_over.clear();
         self.told_over.clear();
         self.outboxes = Outboxes::default();
@@ -696,6 +715,8 @@ impl Writer {
             since.traces = until;
         }
         self.traces_over = traces_over;
+        self.traces_due = self.shared.traces.first(slice.idempotency_keys);
+        let full = full || self.traces_due.len() == slice.idempotency_keys;
         if let Some(last) = told_over.last()
             && let Ok((at, ..)) = rows::outbox_due_of(&last.due)
         {
@@ -717,8 +738,10 @@ impl Writer {
             || self.reckoned.is_some()
             || done < users.len()
             || looked_at < to_look_at.len();
-        let nothing =
-            self.forgotten.is_empty() && self.told_over.is_empty() && self.traces_over.is_empty();
+        let nothing = self.forgotten.is_empty()
+            && self.told_over.is_empty()
+            && self.traces_over.is_empty()
+            && self.traces_due.is_empty();
         if pruned.is_empty() && nothing {
             return more;
         }

@@ -148,9 +148,6 @@ impl UserState {
             self.make_history_room(bytes, context);
             0
         };
-        if muted {
-            self.trace_muted(seq, envelope.urgency);
-        }
         let payload = Bytes::from(envelope.to_json(Some(seq.0)));
         let entry = Entry { meta, payload };
         self.insert(user, entry, bytes, collapse, context);

@@ -5,7 +5,6 @@
 use super::{Meta, UserState};
 use crate::mailbox::entry::{Content, Seq};
 use crate::mailbox::rows::TraceRow;
-use belfry_protocol::push::Urgency;
 use belfry_protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -27,8 +26,6 @@ pub enum Ended {
 /// What has changed of a trace.
 #[derive(Debug, Clone, Default)]
 pub(in crate::mailbox) struct Traced {
-    /// As its site had it, where the entry says otherwise since it is muted.
-    pub(in crate::mailbox) urgency: Option<Urgency>,
     pub(in crate::mailbox) delivered: Option<Timestamp>,
     /// What the entry was, and why and when it went.
     pub(in crate::mailbox) ended: Option<(Meta, Ended, Timestamp)>,
@@ -39,11 +36,6 @@ pub(in crate::mailbox) struct Traced {
 impl UserState {
     fn traced(&mut self, seq: Seq) -> &mut Traced {
         self.changes.traced.entry(seq).or_default()
-    }
-
-    /// Remembers with which urgency one came that is muted.
-    pub(super) fn trace_muted(&mut self, seq: Seq, urgency: Urgency) {
-        self.traced(seq).urgency = Some(urgency);
     }
 
     pub(super) fn trace_delivered(&mut self, seq: Seq, now: Timestamp) {
@@ -70,26 +62,27 @@ impl UserState {
 }
 
 impl Traced {
+    /// Adds what came later.
+    pub(in crate::mailbox) fn add(&mut self, later: Self) {
+        self.delivered = self.delivered.or(later.delivered);
+        self.forgotten |= later.forgotten;
+        if later.ended.is_some() {
+            self.ended = later.ended;
+        }
+    }
+
     /// The row that this makes of the one before; nothing where it is to go.
     pub(in crate::mailbox) fn row(&self, before: Option<TraceRow>) -> Option<TraceRow> {
         if self.forgotten && self.ended.is_none() {
             return None;
         }
         let mut row = before.unwrap_or_default();
-        if let Some(urgency) = self.urgency {
-            row.urgency = Some(urgency as u8);
-        }
         if let Some(delivered) = self.delivered {
             row.delivered = Some(delivered.as_millis());
         }
         if let Some((meta, why, at)) = &self.ended
-            && let Content::Notification {
-                permission,
-                urgency,
-                ..
-            } = &meta.entry.content
+            && let Content::Notification { permission, .. } = &meta.entry.content
         {
-            row.urgency = row.urgency.or(Some(*urgency as u8));
             row.permission = *permission.as_bytes();
             row.bytes = meta.bytes;
             row.sent = meta.entry.sent.as_millis();
