@@ -4,6 +4,7 @@ mod admins;
 mod arrows;
 mod clauses;
 mod harness;
+mod held_back;
 mod hostile;
 mod mqtt;
 mod relay;

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use belfry_edge::ApiError;
 use belfry_edge::auth::Credentials;
+use belfry_edge::given::Admits;
 use belfry_protocol::id::{DeviceId, UserId};
 use belfry_protocol::time::Timestamp;
 use belfry_store::directory::SignIn;
@@ -44,6 +45,7 @@ impl FromRequestParts<Accounts> for Caller {
             ApiError::unauthorized("the token is not good (any more); sign in again")
         })?;
         accounts.0.not_banned(found.user)?;
+        parts.extensions.insert(LetIn);
         Ok(Self(found))
     }
 }
@@ -73,7 +75,21 @@ impl FromRequestParts<Accounts> for CallingDevice {
             return Err(refused());
         }
         accounts.0.not_banned(user)?;
+        parts.extensions.insert(LetIn);
         Ok(Self { user, device })
+    }
+}
+
+/// That somebody was let in with this request.
+#[derive(Clone)]
+struct LetIn;
+
+impl Admits for Accounts {
+    async fn still_admits(&self, parts: &mut Parts) -> Result<(), ApiError> {
+        if parts.extensions.get::<LetIn>().is_some() {
+            Reader::from_request_parts(parts, self).await?;
+        }
+        Ok(())
     }
 }
 

@@ -2,14 +2,13 @@
 
 use crate::shapes::{Base64Url, Wraps};
 use crate::{Accounts, Caller, Inner};
-use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use belfry_edge::given;
-use belfry_edge::{ApiError, Path, read_body};
+use belfry_edge::{ApiError, Path};
 use belfry_protocol::event::Event;
 use belfry_protocol::id::DeviceId;
 use belfry_protocol::problem::Problem;
@@ -134,16 +133,16 @@ struct Change {
 }
 
 impl Change {
-    async fn read(headers: &HeaderMap, body: Body) -> Result<Self, ApiError> {
-        if !given::says_json(headers) {
-            let sealed =
-                read_body(body, KEYRING_BYTES_MAX, "a keyring has at most 256 KiB").await?;
+    async fn read(accounts: &Accounts, request: Request) -> Result<Self, ApiError> {
+        if !given::says_json(request.headers()) {
+            let remedy = "a keyring has at most 256 KiB";
+            let sealed = given::whole(request, accounts, KEYRING_BYTES_MAX, remedy).await?;
             return Ok(Self {
                 sealed: sealed.into(),
                 wraps: Vec::new(),
             });
         }
-        let body = read_body(body, WHOLE_BYTES_MAX, "send less").await?;
+        let body = given::whole(request, accounts, WHOLE_BYTES_MAX, "send less").await?;
         let whole: Whole = given::parse(&body)?;
         let sealed = opaque("sealed", &whole.sealed, KEYRING_BYTES_MAX)?;
         let wraps = whole.wraps.into_iter().map(|(recipient, wrap)| {
@@ -191,13 +190,12 @@ fn opaque(field: &str, text: &str, bytes_max: usize) -> Result<Vec<u8>, ApiError
 async fn put_keyring(
     State(accounts): State<Accounts>,
     caller: Caller,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Result<Response, ApiError> {
     let inner = &accounts.0;
     let user = caller.0.user;
-    let replaces = Replaces::read(&headers)?;
-    let Change { sealed, wraps } = Change::read(&headers, body).await?;
+    let replaces = Replaces::read(request.headers())?;
+    let Change { sealed, wraps } = Change::read(&accounts, request).await?;
     let _changing = inner.changing(user).await;
     inner.still(user).await?;
     for (name, _) in &wraps {
@@ -278,11 +276,12 @@ async fn put_wrap(
     State(accounts): State<Accounts>,
     caller: Caller,
     Path(name): Path<String>,
-    body: Body,
+    request: Request,
 ) -> Result<StatusCode, ApiError> {
     let inner = &accounts.0;
     let user = caller.0.user;
-    let wrap = read_body(body, WRAP_BYTES_MAX, "a wrap has at most 1 KiB").await?;
+    let remedy = "a wrap has at most 1 KiB";
+    let wrap = given::whole(request, &accounts, WRAP_BYTES_MAX, remedy).await?;
     let _changing = inner.changing(user).await;
     inner.still(user).await?;
     recipient(inner, &caller, &name).await?;

@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use belfry_edge::given;
 use belfry_edge::limit::{LimitReached, Refused};
-use belfry_edge::{ApiError, Query, media_type, read_body};
+use belfry_edge::{ApiError, Query, media_type};
 use belfry_protocol::problem::Problem;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
@@ -75,7 +75,7 @@ async fn subscribe(
         let detail = "there are no subscription sets here: leave the link out";
         return Err(ApiError::malformed("Link", detail).into());
     }
-    let key = options(request).await?.vapid;
+    let key = options(&accounts, request).await?.vapid;
     let key = key.map(|key| server_key("vapid", &key)).transpose()?;
     let approval = Approval {
         site,
@@ -96,11 +96,12 @@ async fn subscribe(
 }
 
 /// What is in a body of their type; any other body is not looked at (RFC 8292 §4.1).
-async fn options(request: Request) -> Result<Options, ApiError> {
+async fn options(accounts: &Accounts, request: Request) -> Result<Options, ApiError> {
     if media_type(request.headers()) != OPTIONS {
         return Ok(Options::default());
     }
-    let body = read_body(request.into_body(), OPTIONS_BYTES_MAX, "send the key alone").await?;
+    let remedy = "send the key alone";
+    let body = given::whole(request, accounts, OPTIONS_BYTES_MAX, remedy).await?;
     given::parse(&body)
 }
 

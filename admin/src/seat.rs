@@ -13,6 +13,7 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use belfry_edge::ApiError;
 use belfry_edge::auth::Credentials;
+use belfry_edge::given::Admits;
 use belfry_protocol::id::UserId;
 use belfry_protocol::problem::PROBLEM_CONTENT_TYPE;
 use belfry_protocol::secret::SecretHash;
@@ -121,6 +122,12 @@ impl Seat {
         self.session.as_ref().map(|session| session.user)
     }
 
+    async fn let_in(parts: &mut Parts, admin: &Admin) -> Result<Self, Refused> {
+        let seat = Self::of(parts, admin).await?;
+        parts.extensions.insert(LetIn(seat.role));
+        Ok(seat)
+    }
+
     async fn of(parts: &Parts, admin: &Admin) -> Result<Self, Refused> {
         if parts.headers.contains_key(header::AUTHORIZATION) {
             return match Credentials::read(&parts.headers) {
@@ -207,11 +214,28 @@ pub(crate) fn signed_out() -> ApiError {
     ApiError::new(StatusCode::UNAUTHORIZED, "signed-out", detail).asking_for("Bearer")
 }
 
+/// That somebody with this role was let in with this request.
+#[derive(Clone)]
+struct LetIn(Role);
+
+impl Admits for Admin {
+    async fn still_admits(&self, parts: &mut Parts) -> Result<(), ApiError> {
+        let Some(LetIn(role)) = parts.extensions.get().cloned() else {
+            return Ok(());
+        };
+        match Seat::of(parts, self).await {
+            Ok(seat) if seat.role == role => Ok(()),
+            Err(Refused::Problem(error)) => Err(error),
+            Ok(_) | Err(Refused::Ended(_)) => Err(signed_out()),
+        }
+    }
+}
+
 impl FromRequestParts<Admin> for Reader {
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, admin: &Admin) -> Result<Self, Refused> {
-        Seat::of(parts, admin).await.map(Self)
+        Seat::let_in(parts, admin).await.map(Self)
     }
 }
 
@@ -219,7 +243,7 @@ impl FromRequestParts<Admin> for Writer {
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, admin: &Admin) -> Result<Self, Refused> {
-        let seat = Seat::of(parts, admin).await?;
+        let seat = Seat::let_in(parts, admin).await?;
         seat.may_write()?;
         Ok(Self(seat))
     }
@@ -229,7 +253,7 @@ impl FromRequestParts<Admin> for Own {
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, admin: &Admin) -> Result<Self, Refused> {
-        let seat = Seat::of(parts, admin).await?;
+        let seat = Seat::let_in(parts, admin).await?;
         let name = seat.actor.name().to_owned();
         let Some(session) = seat.session else {
             let detail = "a token has no account of its own; sign in for this";

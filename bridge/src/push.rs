@@ -154,6 +154,12 @@ impl Inner {
             not_reused(&item, key)?;
         }
         let now = (self.clock)();
+        // Of the site and the user the mailbox knows it; the body may have been held back.
+        if let Some(SiteKey(key)) = &key
+            && self.directory.bans().vapid(key, now).is_some()
+        {
+            return Err(Refusal::Blocked.into());
+        }
         let admitted = self.admit(endpoint, &item, sender, now).await?;
         let mut answers = self.send(vec![admitted], now).await;
         let answer = answers.pop();

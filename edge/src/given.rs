@@ -4,6 +4,7 @@ use crate::{AddressKey, ApiError, ClientAddress, TrustedProxies, media_type, not
 use axum::extract::{FromRef, FromRequest, FromRequestParts, Request};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
@@ -11,20 +12,27 @@ use serde_json::error::Category;
 /// Bytes of a JSON body: an acknowledgement of a whole mailbox, twice over.
 const JSON_BYTES_MAX: usize = 64 * 1024;
 
-/// A JSON body.
+/// A JSON body. Whoever was let in before it came is judged again once it is whole: it may have been held
+/// back until a right was taken away.
 pub struct Given<T>(pub T);
+
+/// What decides who may do what.
+pub trait Admits: Send + Sync {
+    /// Refuses who was let in with this request and would not be now. Who was let in as nobody is let in.
+    fn still_admits(&self, parts: &mut Parts) -> impl Future<Output = Result<(), ApiError>> + Send;
+}
 
 /// Where the caller is, as limits count it.
 pub struct Address(pub AddressKey);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Given<T> {
+impl<S: Admits, T: DeserializeOwned> FromRequest<S> for Given<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         if !says_json(request.headers()) {
             return Err(not_json());
         }
-        let body = read_body(request.into_body(), JSON_BYTES_MAX, "send less").await?;
+        let body = whole(request, state, JSON_BYTES_MAX, "send less").await?;
         parse(&body).map(Self)
     }
 }
@@ -41,6 +49,22 @@ where
             ClientAddress::of(&parts.extensions, &parts.headers, &trusted).key(),
         ))
     }
+}
+
+/// A body of at most so many bytes, with what to do about more; of who is still let in once it is whole.
+///
+/// # Errors
+/// 413, 408, and whatever refuses the caller by then.
+pub async fn whole(
+    request: Request,
+    state: &impl Admits,
+    bytes_max: usize,
+    remedy: &str,
+) -> Result<Bytes, ApiError> {
+    let (mut parts, body) = request.into_parts();
+    let body = read_body(body, bytes_max, remedy).await?;
+    state.still_admits(&mut parts).await?;
+    Ok(body)
 }
 
 /// Reads a field that may be null: `None` is one that is absent, `Some(None)` one that is null.

@@ -7,7 +7,7 @@ use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use belfry_acl::ban::{Kind, Subject};
-use belfry_edge::{ApiError, Query, media_type, random, read_body};
+use belfry_edge::{ApiError, Query, given, media_type, random};
 use belfry_protocol::id::BanId;
 use belfry_protocol::problem::Problem;
 use belfry_protocol::time::Timestamp;
@@ -129,12 +129,8 @@ async fn import(
         let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         return Err(ApiError::new(status, "media-type", "send text/csv").at("Content-Type"));
     }
-    let body = read_body(
-        request.into_body(),
-        TABLE_BYTES_MAX,
-        "import a part at a time",
-    )
-    .await?;
+    let remedy = "import a part at a time";
+    let body = given::whole(request, &admin, TABLE_BYTES_MAX, remedy).await?;
     let read = read(&admin, &seat.actor, &body).await?;
     let Read {
         changes,
