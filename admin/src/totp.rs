@@ -33,7 +33,7 @@ pub(crate) fn step_of(secret: &[u8], code: &str, now: Timestamp) -> Option<u64> 
 }
 
 /// RFC 4226 §5.3.
-fn code_of(secret: &[u8], step: u64) -> u32 {
+pub(crate) fn code_of(secret: &[u8], step: u64) -> u32 {
     let mut mac = Hmac::<Sha1>::new_from_slice(secret).expect("HMAC takes a key of any length");
     mac.update(&step.to_be_bytes());
     let hash = mac.finalize().into_bytes();

@@ -8,12 +8,8 @@ impl Server {
     /// The code that an authenticator with this secret shows now.
     fn code(&self, secret: &str) -> String {
         let secret = BASE32_NOPAD.decode(secret.as_bytes()).unwrap();
-        let now = self.admin.now();
-        let mut codes = (0..1_000_000).map(|code| format!("{code:06}"));
-        let step = now.as_millis() / 1_000 / 30;
-        codes
-            .find(|code| totp::step_of(&secret, code, now) == Some(step))
-            .unwrap()
+        let step = self.admin.now().as_millis() / 1_000 / 30;
+        format!("{:06}", totp::code_of(&secret, step))
     }
 
     /// Has codes asked for; the secret.
