@@ -10,15 +10,19 @@ mod stalling;
 
 use crate::unparsed::Explaining;
 use axum::Router;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::ConnectInfo;
 use axum::extract::{Request, State};
+use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use belfry_acl::ban::{Ban, Bans};
 use belfry_broker::PeerAddress;
 use belfry_edge::{ApiError, ClientAddress, TrustedProxies};
 use belfry_protocol::time::Timestamp;
 use belfry_store::directory::Directory;
 use connections::Connections;
+use futures_util::StreamExt as _;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::server::conn::http1::Builder;
@@ -27,12 +31,13 @@ use hyper_util::service::TowerToHyperService;
 use lent::Lent;
 use stalling::Stalling;
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -193,19 +198,60 @@ pub(crate) struct Gate {
 }
 
 /// Refuses blocked addresses before anything else is looked at, and tells the broker whose connection an
-/// upgrade is, also behind a proxy.
+/// upgrade is, also behind a proxy. What goes on for as long as somebody listens ends with a block too.
 pub(crate) async fn gate(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
     let address = ClientAddress::of(request.extensions(), request.headers(), &gate.trusted);
-    let bans = gate.directory.bans();
-    let now = Timestamp::of(SystemTime::now());
-    if let Some(ban) = bans.address(address.0, now)
-        && !is_operator(address, request.uri().path())
-    {
-        metrics::counter!("belfry_refused_total", "reason" => "banned").increment(1);
-        return ApiError::banned("this address", ban).into_response();
-    }
     request.extensions_mut().insert(PeerAddress(address.0));
-    next.run(request).await
+    if is_operator(address, request.uri().path()) {
+        return next.run(request).await;
+    }
+    let bans = gate.directory.bans();
+    if let Some(ban) = bans.address(address.0, now()) {
+        return kept_out(ban);
+    }
+    // A change that is under way is not broken off: its answer would not be true.
+    let waits = matches!(*request.method(), Method::GET | Method::HEAD);
+    let answer = if waits {
+        tokio::select! {
+            answer = next.run(request) => answer,
+            ban = blocked(gate.directory.watch_bans(), address.0) => return kept_out(&ban),
+        }
+    } else {
+        next.run(request).await
+    };
+    if answer.body().size_hint().exact().is_some() {
+        return answer;
+    }
+    let blocked = blocked(gate.directory.watch_bans(), address.0);
+    answer.map(|body| {
+        let data = body.into_data_stream();
+        Body::from_stream(data.take_until(Box::pin(blocked)))
+    })
+}
+
+/// Waits until this address is blocked.
+async fn blocked(mut bans: watch::Receiver<Arc<Bans>>, address: IpAddr) -> Ban {
+    loop {
+        let ban = bans.borrow_and_update().address(address, now()).cloned();
+        match ban {
+            Some(ban) => return ban,
+            // Whoever changes them is gone, and so is the server.
+            None => {
+                if bans.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        }
+    }
+}
+
+fn kept_out(ban: &Ban) -> Response {
+    metrics::counter!("belfry_refused_total", "reason" => "banned").increment(1);
+    ApiError::banned("this address", ban).into_response()
+}
+
+fn now() -> Timestamp {
+    Timestamp::of(SystemTime::now())
 }
 
 /// Whoever administers from this machine is never kept out: a ban that is too wide must be lifted

@@ -6,6 +6,7 @@ use crate::hostile::Bystander;
 use crate::sites::{Publisher, item};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::json;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -248,4 +249,33 @@ async fn a_stream_that_the_server_ends_is_answered_although_its_client_goes_on()
         answer.ends_with("0\r\n\r\n"),
         "ended in order: {read:?} {answer}"
     );
+}
+
+#[tokio::test]
+async fn a_stream_from_an_address_that_is_blocked_ends() {
+    let server = server_with(large());
+    let publisher = Publisher::of(&server).await;
+    let user = server.user("ada").await;
+    let site = user.approve(&publisher.web.origin).await;
+    let mut stream = TcpStream::connect(server.http).await.expect("connected");
+    let head = format!(
+        "POST /v1/publish HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\
+         Content-Type: application/x-ndjson\r\nContent-Length: 4000000000\r\n\r\n",
+        server.http, publisher.key
+    );
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    stream.write_all(&lines(&site, 0..1)).await.expect("sent");
+    let mut answer = Vec::new();
+    while !String::from_utf8_lossy(&answer).contains("\"status\":201") {
+        let read = stream.read_buf(&mut answer).await.expect("an answer");
+        assert!(read > 0, "{}", String::from_utf8_lossy(&answer));
+    }
+    let admin = server.admin();
+    let ban = json!({"kind": "address", "value": "127.0.0.1", "reason": "", "ends": null});
+    assert_eq!(admin.post("/bans", ban).await.0, 201);
+    // The client says nothing more: it is the ban that ends it.
+    let ended = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
+    let _ = ended.expect("the server closes");
+    let answer = String::from_utf8_lossy(&answer);
+    assert_eq!(answer.matches("\"status\"").count(), 1, "{answer}");
 }

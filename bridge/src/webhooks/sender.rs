@@ -27,6 +27,7 @@ impl Webhooks {
     /// Sends until `stopping`. What is under way then is broken off, and sent again after the start.
     pub async fn run(self, stopping: CancellationToken) {
         let mut couriers = Couriers::default();
+        let mut bans = self.0.bridge.0.directory.watch_bans();
         loop {
             let looked = stopping
                 .run_until_cancelled(self.0.look(&mut couriers))
@@ -37,6 +38,7 @@ impl Webhooks {
             let again = async {
                 tokio::select! {
                     () = self.0.changed.notified() => {}
+                    Ok(()) = bans.changed() => {}
                     () = tokio::time::sleep(LOOK_EVERY) => {}
                 }
             };
@@ -71,6 +73,10 @@ impl Inner {
             after = Some(last.site.clone());
             there.extend(page.into_iter().map(|outbox| (outbox.site.clone(), outbox)));
         }
+        // A site that is blocked is told nothing; its events wait.
+        let inner = &self.bridge.0;
+        let (bans, now) = (inner.directory.bans(), (inner.clock)());
+        there.retain(|site, _| bans.site(site, now).is_none());
         while couriers.tasks.try_join_next().is_some() {}
         couriers.of.retain(|site, (generation, task)| {
             let same = there.get(site).map(|outbox| outbox.generation) == Some(*generation);
