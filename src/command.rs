@@ -39,7 +39,7 @@ enum Command {
         after_help = "Example:\n  belfry config check --config /etc/belfry/belfry.toml"
     )]
     Config(ConfigCommand),
-    /// Decide, as the operator, who publishes here
+    /// Administer a server: who publishes, who is kept out, which limits hold
     #[command(after_help = "Example:\n  belfry admin site add https://news.example")]
     Admin(admin::Line),
     /// Measure what this machine makes of the program

@@ -27,9 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "admin",
-        &[
-            "protocol", "acl", "config", "store", "broker", "edge", "account",
-        ],
+        &["protocol", "acl", "config", "store", "broker", "edge"],
     ),
     ("client", &["protocol"]),
     (
