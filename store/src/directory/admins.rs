@@ -2,6 +2,7 @@
 //! away is gone at the next request.
 
 use super::audit::{Act, Actor, append};
+use super::links::end_resets;
 use super::transaction::{execute_in, fetch_in};
 use super::{Directory, DirectoryError, execute, fetch, id, millis, time};
 use belfry_protocol::id::{AdminTokenId, UserId};
@@ -140,7 +141,8 @@ impl Directory {
         Ok(row.is_some())
     }
 
-    /// Changes what a user may administer; whether there is such a user.
+    /// Changes what a user may administer; whether there is such a user. Links to set their password end
+    /// where it is something: they were given to somebody who may do less.
     ///
     /// # Errors
     /// It would leave nobody who may administer all.
@@ -186,11 +188,19 @@ impl Directory {
             role.number(),
             &user.as_bytes()[..]
         )?;
+        let resets = match role {
+            Role::None => 0,
+            Role::Viewer | Role::Admin => end_resets(&mut transaction, user).await?,
+        };
+        let mut after = json!({ "role": role });
+        if resets > 0 {
+            after["resets_ended"] = json!(resets);
+        }
         let act = Act {
             act: "user.role",
             target: Some(name),
             before: Some(json!({ "role": before })),
-            after: Some(json!({ "role": role })),
+            after: Some(after),
         };
         append(&mut transaction, by, &act, now).await?;
         transaction.commit().await?;

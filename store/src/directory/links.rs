@@ -5,7 +5,7 @@ use super::accounts::{MadeAccount, insert};
 use super::admin_sessions::{AdminSession, keep};
 use super::admins::Role;
 use super::audit::{Act, Actor, append};
-use super::transaction::{execute_in, fetch_in};
+use super::transaction::{Transaction, execute_in, fetch_in};
 use super::{Directory, DirectoryError, execute, fetch, id, millis, time};
 use belfry_protocol::id::{LinkId, UserId};
 use belfry_protocol::secret::SecretHash;
@@ -60,6 +60,18 @@ pub enum Founder<'a> {
     },
     /// Somebody who has an account.
     Known,
+}
+
+/// Ends what would set a user's password; how many links it was.
+pub(super) async fn end_resets(
+    transaction: &mut Transaction,
+    user: UserId,
+) -> Result<u64, DirectoryError> {
+    Ok(execute_in!(
+        transaction,
+        "DELETE FROM links WHERE kind = 'reset' AND user_id = $1",
+        &user.as_bytes()[..]
+    )?)
 }
 
 impl Directory {
@@ -174,16 +186,21 @@ impl Directory {
                 )?;
             }
         }
+        let resets = end_resets(&mut transaction, user).await?;
         keep(&mut transaction, cookie, session).await?;
         let by = Actor::Account {
             id: user,
             name: name.to_owned(),
         };
+        let mut after = json!({ "role": "admin", "new": matches!(founder, Founder::New { .. }) });
+        if resets > 0 {
+            after["resets_ended"] = json!(resets);
+        }
         let act = Act {
             act: "setup",
             target: Some(name.to_owned()),
             before: None,
-            after: Some(json!({ "role": "admin", "new": matches!(founder, Founder::New { .. }) })),
+            after: Some(after),
         };
         append(&mut transaction, &by, &act, now).await?;
         transaction.commit().await?;
@@ -236,12 +253,8 @@ impl Directory {
         now: Timestamp,
     ) -> Result<bool, DirectoryError> {
         let mut transaction = self.begin().await?;
+        end_resets(&mut transaction, user).await?;
         let bytes = &user.as_bytes()[..];
-        execute_in!(
-            &mut transaction,
-            "DELETE FROM links WHERE kind = 'reset' AND user_id = $1",
-            bytes
-        )?;
         let row = fetch_in!(
             &mut transaction,
             fetch_optional,

@@ -213,8 +213,26 @@ async fn links(directory: &Directory) {
     make(4, "old").await;
     directory.forget_links(later(60)).await.unwrap();
     assert!(directory.links(now()).await.unwrap().is_empty());
+    role_ends_resets(directory, eve).await;
     set_up(directory).await;
     directory.erase_account(eve).await.unwrap();
+}
+
+async fn role_ends_resets(directory: &Directory, eve: UserId) {
+    let operator = &Actor::Operator;
+    let secret = SecretHash::of(b"older");
+    let reset = (LinkId::from_bytes([6; 16]), secret);
+    let made = directory.create_reset(eve, reset, later(60), operator, now());
+    assert!(made.await.unwrap());
+    for (role, ended) in [(Role::Viewer, Some(1)), (Role::None, None)] {
+        let set = directory.set_role(eve, role, operator, now());
+        assert!(set.await.unwrap());
+        let newest = directory.audit(&AuditFilter::default(), 1).await.unwrap();
+        let after = newest[0].after.as_ref().unwrap();
+        assert_eq!(after.get("resets_ended"), ended.map(|n| json!(n)).as_ref());
+    }
+    let used = directory.reset_password(secret, (eve, "Eve"), "stolen", now());
+    assert!(!used.await.unwrap());
 }
 
 async fn set_up(directory: &Directory) {
@@ -239,9 +257,14 @@ async fn set_up(directory: &Directory) {
     execute_in!(&mut transaction, "UPDATE accounts SET role = 0").unwrap();
     transaction.commit().await.unwrap();
     make().await;
+    let older = SecretHash::of(b"older");
+    let reset = (LinkId::from_bytes([8; 16]), older);
+    let reset = directory.create_reset(ada(), reset, later(60), &Actor::Operator, now());
+    assert!(reset.await.unwrap());
     assert!(directory.is_setup_link(secret, now()).await.unwrap());
     assert!(!directory.is_setup_link(secret, later(60)).await.unwrap());
     assert!(found().await);
+    assert!(directory.reset_of(older, now()).await.unwrap().is_none());
     assert_eq!(directory.role(ada()).await.unwrap(), Role::Admin);
     assert!(
         directory
