@@ -289,11 +289,13 @@ async fn change(
 /// Erases the account and all that it holds.
 ///
 /// Needs a sign-in within the last 10 minutes. Endpoints answer 404 from then on, and connections end.
+/// The last admin gives the role to somebody else first.
 #[utoipa::path(
     delete, path = "/v1/me", tag = "Accounts", operation_id = "erase_account", security(("token" = [])),
     responses(
         (status = 204, description = "Nothing is left"),
         (status = 401, description = "No good token, or one whose sign-in is older than 10 minutes", body = Problem),
+        (status = 409, description = "`last-admin`: nobody else may administer this server", body = Problem),
     )
 )]
 async fn erase(State(accounts): State<Accounts>, caller: Caller) -> Result<StatusCode, ApiError> {
@@ -312,11 +314,13 @@ impl crate::Inner {
             self.broker
                 .disconnect_user(user, CloseCause::Administrative)
         };
+        // Before anything goes: the last admin stays, with all they have.
+        self.directory.give_role_up(user, self.now()).await?;
         // The mailbox first: if that fails the account is still there to try again. And last, for what
         // devices did until their connections ended.
         self.command(Command::EraseUser { user }).await?;
         end();
-        self.directory.erase_account(user).await?;
+        self.directory.erase_account(user, self.now()).await?;
         end();
         self.command(Command::EraseUser { user }).await?;
         end();

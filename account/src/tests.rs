@@ -22,7 +22,7 @@ use belfry_broker::{BoxFuture, DeviceDirectory, Hub, Unavailable};
 use belfry_protocol::id::{DeviceId, LinkId, PermissionId};
 use belfry_protocol::push::Urgency;
 use belfry_protocol::secret::{Secret, SecretHash};
-use belfry_store::directory::Actor;
+use belfry_store::directory::{Actor, Role};
 use belfry_store::mailbox::MailboxLimits;
 use bytes::Bytes;
 use serde_json::{Value, json};

@@ -360,6 +360,31 @@ async fn what_cannot_be_undone_needs_a_fresh_sign_in() {
 }
 
 #[tokio::test]
+async fn the_last_admin_is_not_erased_and_loses_nothing() {
+    let server = Server::new().await;
+    let token = server.user("ada").await;
+    let device = server.device(&token, "laptop").await;
+    let promote = async |name: &str| {
+        let account = server.directory.account_by_name(name).await.unwrap();
+        let (user, now) = (account.unwrap().user, server.accounts.0.now());
+        let by = Actor::Operator;
+        let given = server.directory.set_role(user, Role::Admin, &by, now).await;
+        assert!(given.unwrap());
+        user
+    };
+    let user = promote("ada").await;
+    let _connection = Connection::open(&server, &device).await.unwrap();
+    let refused = server.ask("DELETE", "/v1/me", &token.0, Value::Null).await;
+    assert_eq!((refused.status, refused.kind()), (409, "last-admin"));
+    assert_eq!(server.accounts.0.broker.online(user).len(), 1);
+    assert_eq!(server.directory.role(user).await.unwrap(), Role::Admin);
+    server.user("bob").await;
+    promote("bob").await;
+    let erased = server.ask("DELETE", "/v1/me", &token.0, Value::Null).await;
+    assert_eq!(erased.status, 204);
+}
+
+#[tokio::test]
 async fn an_erased_account_leaves_nothing() {
     let server = Server::new().await;
     let token = server.user("ada").await;

@@ -1,8 +1,8 @@
 //! Accounts and their sign-ins.
 
-use super::admins::Role;
+use super::admins::{Role, may_go};
 use super::audit::{Act, Actor, append};
-use super::transaction::{Transaction, execute_in};
+use super::transaction::{Transaction, execute_in, fetch_in};
 use super::{Directory, DirectoryError, execute, fetch, fold, id, millis, time, unique};
 use belfry_protocol::id::{DeviceId, SessionId, UserId};
 use belfry_protocol::secret::SecretHash;
@@ -112,6 +112,44 @@ pub(super) async fn insert(
     )
     .map_err(unique)?;
     Ok(())
+}
+
+async fn give_role_up(
+    transaction: &mut Transaction,
+    user: UserId,
+    now: Timestamp,
+) -> Result<(), DirectoryError> {
+    let bytes = &user.as_bytes()[..];
+    // As where a role is changed: not the last two admins go at once.
+    execute_in!(transaction, "UPDATE audit_head SET n = n")?;
+    let row = fetch_in!(
+        transaction,
+        fetch_optional,
+        (String, i64),
+        "SELECT display_name, role FROM accounts WHERE user_id = $1",
+        bytes
+    )?;
+    let Some((name, role)) = row.filter(|(_, role)| Role::of(*role) > Role::None) else {
+        return Ok(());
+    };
+    let role = Role::of(role);
+    may_go(transaction, role).await?;
+    execute_in!(
+        transaction,
+        "UPDATE accounts SET role = 0 WHERE user_id = $1",
+        bytes
+    )?;
+    let by = Actor::Account {
+        id: user,
+        name: name.clone(),
+    };
+    let act = Act {
+        act: "user.role",
+        target: Some(name),
+        before: Some(json!({ "role": role })),
+        after: Some(json!({ "role": Role::None, "erased": true })),
+    };
+    append(transaction, &by, &act, now).await
 }
 
 impl Directory {
@@ -251,12 +289,24 @@ impl Directory {
         Ok(())
     }
 
-    /// Removes the account and all that the directory holds of it; sign-ins go first, so that nothing
-    /// is added meanwhile.
+    /// Takes the role of one who erases their own account, before anything else of it goes.
     ///
     /// # Errors
-    /// The directory is unavailable; trying again goes on where it stopped.
-    pub async fn erase_account(&self, user: UserId) -> Result<(), DirectoryError> {
+    /// It would leave nobody who may administer all.
+    pub async fn give_role_up(&self, user: UserId, now: Timestamp) -> Result<(), DirectoryError> {
+        let mut transaction = self.begin().await?;
+        give_role_up(&mut transaction, user, now).await?;
+        transaction.commit().await
+    }
+
+    /// Removes the account and all that the directory holds of it; its role and its sign-ins go first, so
+    /// that nothing is added meanwhile.
+    ///
+    /// # Errors
+    /// It would leave nobody who may administer all. Where the directory is unavailable, trying again goes
+    /// on where it stopped.
+    pub async fn erase_account(&self, user: UserId, now: Timestamp) -> Result<(), DirectoryError> {
+        self.give_role_up(user, now).await?;
         let bytes = &user.as_bytes()[..];
         execute!(self, "DELETE FROM sessions WHERE user_id = $1", bytes)?;
         execute!(self, "DELETE FROM admin_sessions WHERE user_id = $1", bytes)?;
@@ -269,7 +319,15 @@ impl Directory {
         execute!(self, "DELETE FROM keyring_wraps WHERE user_id = $1", bytes)?;
         execute!(self, "DELETE FROM idle_warnings WHERE user_id = $1", bytes)?;
         self.forget_own_limits(user).await?;
-        execute!(self, "DELETE FROM accounts WHERE user_id = $1", bytes)?;
+        // It may have been given one again.
+        let mut transaction = self.begin().await?;
+        give_role_up(&mut transaction, user, now).await?;
+        execute_in!(
+            &mut transaction,
+            "DELETE FROM accounts WHERE user_id = $1",
+            bytes
+        )?;
+        transaction.commit().await?;
         self.changed();
         self.endpoints.invalidate_all();
         self.known_devices.invalidate_all();

@@ -3,7 +3,7 @@
 
 use super::audit::{Act, Actor, append};
 use super::links::end_resets;
-use super::transaction::{execute_in, fetch_in};
+use super::transaction::{Transaction, execute_in, fetch_in};
 use super::{Directory, DirectoryError, execute, fetch, id, millis, time};
 use belfry_protocol::id::{AdminTokenId, UserId};
 use belfry_protocol::secret::SecretHash;
@@ -110,6 +110,27 @@ fn token(row: TokenRow) -> Result<AdminToken, DirectoryError> {
     })
 }
 
+/// Refuses to let the last go who may administer all. To be asked with the row of the audit's head held.
+pub(super) async fn may_go(
+    transaction: &mut Transaction,
+    role: Role,
+) -> Result<(), DirectoryError> {
+    if role != Role::Admin {
+        return Ok(());
+    }
+    let (admins,) = fetch_in!(
+        transaction,
+        fetch_one,
+        (i64,),
+        "SELECT count(*) FROM accounts WHERE role = $1",
+        Role::Admin.number()
+    )?;
+    match admins <= 1 {
+        true => Err(DirectoryError::LastAdmin),
+        false => Ok(()),
+    }
+}
+
 impl Directory {
     /// What a user may administer; nothing where there is no such account.
     ///
@@ -170,18 +191,7 @@ impl Directory {
         if before == role {
             return Ok(true);
         }
-        if before == Role::Admin {
-            let (admins,) = fetch_in!(
-                &mut transaction,
-                fetch_one,
-                (i64,),
-                "SELECT count(*) FROM accounts WHERE role = $1",
-                Role::Admin.number()
-            )?;
-            if admins <= 1 {
-                return Err(DirectoryError::LastAdmin);
-            }
-        }
+        may_go(&mut transaction, before).await?;
         execute_in!(
             &mut transaction,
             "UPDATE accounts SET role = $1 WHERE user_id = $2",

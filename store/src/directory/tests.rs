@@ -66,7 +66,7 @@ async fn everything(directory: &Directory) {
         directory.server_secret("seal", [2; 32]).await.unwrap(),
         first
     );
-    directory.erase_account(user()).await.unwrap();
+    directory.erase_account(user(), now()).await.unwrap();
     assert_eq!(directory.account(user()).await.unwrap(), None);
     assert!(directory.devices(user()).await.unwrap().is_empty());
     assert_eq!(

@@ -46,6 +46,9 @@ async fn roles(directory: &Directory) {
     assert!(directory.has_admin().await.unwrap());
     let last = set(ada(), Role::Viewer).await;
     assert!(matches!(last, Err(DirectoryError::LastAdmin)));
+    let erased = directory.erase_account(ada(), now()).await;
+    assert!(matches!(erased, Err(DirectoryError::LastAdmin)));
+    assert_eq!(directory.role(ada()).await.unwrap(), Role::Admin);
     assert!(set(bob(), Role::Admin).await.unwrap());
     assert!(set(ada(), Role::Viewer).await.unwrap());
     assert_eq!(directory.role(ada()).await.unwrap(), Role::Viewer);
@@ -215,7 +218,7 @@ async fn links(directory: &Directory) {
     assert!(directory.links(now()).await.unwrap().is_empty());
     role_ends_resets(directory, eve).await;
     set_up(directory).await;
-    directory.erase_account(eve).await.unwrap();
+    directory.erase_account(eve, now()).await.unwrap();
 }
 
 async fn role_ends_resets(directory: &Directory, eve: UserId) {

@@ -53,7 +53,10 @@ pub(super) async fn everything(directory: &Directory) {
     sites_are_those_approved_or_registered(directory).await;
 
     for number in [51, 52, 53] {
-        directory.erase_account(member(number)).await.unwrap();
+        directory
+            .erase_account(member(number), now())
+            .await
+            .unwrap();
     }
 }
 
@@ -195,7 +198,10 @@ async fn pages_go_on_where_they_ended(directory: &Directory) {
     let rest = names(directory, &asked).await;
     assert_eq!(rest, ["yves-roll", "Zoë-roll"]);
     for number in [61, 62] {
-        directory.erase_account(member(number)).await.unwrap();
+        directory
+            .erase_account(member(number), now())
+            .await
+            .unwrap();
     }
 }
 
