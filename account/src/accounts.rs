@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use belfry_broker::CloseCause;
 use belfry_config::{AWAY_GRACE_MAX, Registration};
+use belfry_edge::attempts::Kind;
 use belfry_edge::given::{self, Address, Given};
 use belfry_edge::limit::{LimitReached, Refused};
 use belfry_edge::password::check_strength;
@@ -363,7 +364,7 @@ async fn change_password(
     let mut failures = inner
         .sign_ins
         .attempts
-        .of(&account.display_name, address, inner.now())
+        .of(Kind::Password, &account.display_name, address, inner.now())
         .await;
     inner.sign_ins.attempts.may(&failures, inner.now())?;
     if !place.verify(change.old, account.password_hash).await? {

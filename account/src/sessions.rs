@@ -3,6 +3,7 @@
 use crate::{Accounts, Caller, SIGN_IN_LIFETIME, random};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
+use belfry_edge::attempts::Kind;
 use belfry_edge::auth::Credentials;
 use belfry_edge::given::{Address, Given};
 use belfry_edge::limit::{LimitReached, Refused};
@@ -79,7 +80,7 @@ async fn sign_in(
     let mut failures = inner
         .sign_ins
         .attempts
-        .of(&given.username, address, inner.now())
+        .of(Kind::Password, &given.username, address, inner.now())
         .await;
     inner.sign_ins.attempts.may(&failures, inner.now())?;
     let account = inner.directory.account_by_name(&given.username).await?;

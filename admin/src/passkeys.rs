@@ -114,9 +114,7 @@ async fn sign_in(
     let noted = admin.directory.note_passkey(user, passkey.id, &kept, now);
     noted.await?;
     if waiting.user.is_some() {
-        let attempts = &admin.sign_ins.attempts;
-        let mut failures = attempts.of(&waiting.name, caller.address.key(), now).await;
-        attempts.succeeded(&mut failures);
+        admin.forgive(&waiting.name, &caller, now).await;
     }
     let cookie = admin.seat(user, account.display_name, &caller, now).await?;
     Ok((StatusCode::NO_CONTENT, cookie).into_response())

@@ -2,8 +2,8 @@
 //!
 //! Who may not administer is answered as who gives a wrong password, after the same work. Failures are
 //! counted by name and address together, with those of users, so that nobody can lock anybody out from
-//! elsewhere; a wrong code counts as a failure too, and the password alone forgives none where one is asked
-//! for.
+//! elsewhere. Wrong codes are counted by themselves, and no password forgives one: only a right second half
+//! does.
 
 use crate::challenges::Waiting;
 use crate::failures::Failure;
@@ -15,6 +15,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use belfry_edge::ApiError;
+use belfry_edge::attempts::Kind;
 use belfry_edge::given::Given;
 use belfry_edge::limit::{LimitReached, Refused};
 use belfry_protocol::id::UserId;
@@ -109,7 +110,9 @@ async fn sign_in(
     let address = caller.address.key();
     let place = admin.sign_ins.hashing.place(address)?;
     let attempts = &admin.sign_ins.attempts;
-    let mut failures = attempts.of(&given.username, address, admin.now()).await;
+    let name = &given.username;
+    let failures = attempts.of(Kind::Password, name, address, admin.now());
+    let mut failures = failures.await;
     attempts.may(&failures, admin.now())?;
     let account = admin.directory.account_by_name(&given.username).await?;
     let hash = account
@@ -129,6 +132,9 @@ async fn sign_in(
     };
     admin.not_banned(account.user)?;
     if let Some(half) = admin.second_half(account, now).await? {
+        let codes = attempts.of(Kind::Code, &account.display_name, address, now);
+        let codes = codes.await;
+        attempts.may(&codes, now)?;
         return Ok(axum::Json(half).into_response());
     }
     attempts.succeeded(&mut failures);
@@ -173,7 +179,8 @@ async fn with_code(
     let user = waiting.user.ok_or_else(expired)?;
     let attempts = &admin.sign_ins.attempts;
     let address = caller.address.key();
-    let mut failures = attempts.of(&waiting.name, address, now).await;
+    let failures = attempts.of(Kind::Code, &waiting.name, address, now);
+    let mut failures = failures.await;
     attempts.may(&failures, now)?;
     // As it is now: it may have been taken away since the first half.
     let account = admin.directory.account(user).await?;
@@ -188,7 +195,8 @@ async fn with_code(
     if !admin.challenges.end(&given.challenge) {
         return Err(expired().into());
     }
-    attempts.succeeded(&mut failures);
+    drop(failures);
+    admin.forgive(&waiting.name, &caller, now).await;
     let cookie = admin.seat(user, account.display_name, &caller, now).await?;
     Ok((StatusCode::NO_CONTENT, cookie).into_response())
 }
@@ -299,6 +307,15 @@ impl Admin {
         }))
     }
 
+    /// Who gave both halves is not taken for who failed before, at either.
+    pub(crate) async fn forgive(&self, name: &str, caller: &Caller, now: Timestamp) {
+        let attempts = &self.sign_ins.attempts;
+        for kind in [Kind::Password, Kind::Code] {
+            let mut failures = attempts.of(kind, name, caller.address.key(), now).await;
+            attempts.succeeded(&mut failures);
+        }
+    }
+
     /// Begins a session for who has proven who they are.
     pub(crate) async fn seat(
         &self,
@@ -335,7 +352,8 @@ impl Admin {
         let address = caller.address.key();
         let place = self.sign_ins.hashing.place(address)?;
         let attempts = &self.sign_ins.attempts;
-        let mut failures = attempts.of(&own.name, address, self.now()).await;
+        let failures = attempts.of(Kind::Password, &own.name, address, self.now());
+        let mut failures = failures.await;
         attempts.may(&failures, self.now())?;
         let account = self.directory.account(own.session.user).await?;
         let hash = account.and_then(|account| account.password_hash);

@@ -1,4 +1,4 @@
-//! How often one may try: new accounts by address, passwords by name and address.
+//! How often one may try: new accounts by address, passwords and codes by name and address.
 
 use crate::AddressKey;
 use crate::limit::LimitReached;
@@ -47,8 +47,18 @@ impl NewAccounts {
     }
 }
 
-/// Whose password is tried from where; the name is hashed, so that its length does not matter.
-type Guessed = (SecretHash, AddressKey);
+/// What is tried. Each is counted by itself, so that whoever has the one right gains nothing for the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// What who signs in knows. A few mistakes are forgotten in a minute.
+    Password,
+    /// What an authenticator shows. It is short enough to be met by trying a few a minute for weeks, so
+    /// that no mistake is forgotten as soon.
+    Code,
+}
+
+/// What of whom is tried from where; the name is hashed, so that its length does not matter.
+type Guessed = (Kind, SecretHash, AddressKey);
 
 fn hourly(count: u32) -> Limit {
     Limit::new(u64::from(count), HOUR, count)
@@ -149,11 +159,16 @@ impl Attempts {
     /// guesses of one kind are judged one after the other, however many are sent at once.
     pub async fn of(
         &self,
+        kind: Kind,
         name: &str,
         address: AddressKey,
         now: Timestamp,
     ) -> tokio::sync::OwnedMutexGuard<Failures> {
-        let guessed = (SecretHash::of(name.to_lowercase().as_bytes()), address);
+        let guessed = (
+            kind,
+            SecretHash::of(name.to_lowercase().as_bytes()),
+            address,
+        );
         let failures = {
             let mut all = self.guessed.lock().unwrap_or_else(PoisonError::into_inner);
             if all.len() >= GUESSED_MAX {
@@ -165,7 +180,8 @@ impl Attempts {
                         || Arc::strong_count(failures) > 1
                 });
             }
-            Arc::clone(all.entry(guessed).or_default())
+            let failures = all.entry(guessed);
+            Arc::clone(failures.or_insert_with(|| Arc::new(Failures::of(kind).into())))
         };
         failures.lock_owned().await
     }
@@ -197,11 +213,12 @@ impl Attempts {
         tried("wrong");
         let allowed = self.failures_per_minute().max(1);
         if failures.is_forgotten(allowed, now) {
-            *failures = Failures::default();
+            *failures = Failures::of(failures.kind);
         }
         if failures.streak == 0 {
             failures.first = now;
         }
+        failures.until = now;
         failures.streak = failures.streak.saturating_add(1);
         if let Some(beyond) = failures.streak.checked_sub(allowed) {
             let wait = (MINUTE / allowed).saturating_mul(1 << beyond.min(16));
@@ -209,33 +226,42 @@ impl Attempts {
         }
     }
 
-    /// The right password forgives what was before.
+    /// What is right forgives what was wrong before, of its own kind.
     pub fn succeeded(&self, failures: &mut Failures) {
         tried("right");
-        *failures = Failures::default();
+        *failures = Failures::of(failures.kind);
     }
 }
 
-/// A password was tried, or not looked at.
+/// A password or a code was tried, or not looked at.
 fn tried(result: &'static str) {
     metrics::counter!("belfry_passwords_total", "result" => result).increment(1);
 }
 
 /// Failed attempts under one name from one address.
-#[derive(Default)]
 pub struct Failures {
+    kind: Kind,
     streak: u32,
     /// The first of the streak.
     first: Timestamp,
-    /// No attempt is looked at before.
+    /// No attempt is looked at before; of a failure that brought no wait, when it was.
     until: Timestamp,
 }
 
 impl Failures {
-    /// A few are forgotten a minute after the first; those that brought waits only after a long quiet,
-    /// or pausing would pay.
+    fn of(kind: Kind) -> Self {
+        Self {
+            kind,
+            streak: 0,
+            first: Timestamp::default(),
+            until: Timestamp::default(),
+        }
+    }
+
+    /// A few passwords are forgotten a minute after the first; codes, and what brought waits, only after a
+    /// long quiet, or pausing would pay.
     fn is_forgotten(&self, allowed: u32, now: Timestamp) -> bool {
-        if self.streak < allowed {
+        if self.kind == Kind::Password && self.streak < allowed {
             now.since(self.first) >= MINUTE
         } else {
             now.since(self.until) >= WAIT_MAX
@@ -257,6 +283,41 @@ fn forget_the_calmer_half(addresses: &mut HashMap<AddressKey, NewAccounts>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn codes_are_forgotten_by_a_right_code_or_a_long_quiet_alone() {
+        let attempts = Attempts::new(5, 5);
+        let from = crate::ClientAddress([192, 0, 2, 1].into()).key();
+        let at = |secs: u64| Timestamp::from_millis((1_800_000_000 + secs) * 1_000);
+        let fail = async |kind, secs| {
+            let mut failures = attempts.of(kind, "ada", from, at(secs)).await;
+            let looked_at = attempts.may(&failures, at(secs)).is_ok();
+            if looked_at {
+                attempts.failed(&mut failures, at(secs));
+            }
+            looked_at
+        };
+        let succeed = async |kind| {
+            let mut failures = attempts.of(kind, "ada", from, at(0)).await;
+            attempts.succeeded(&mut failures);
+        };
+        let four_a_minute = async |kind| {
+            let mut looked_at = 0;
+            for minute in 0..30 {
+                for _ in 0..4 {
+                    looked_at += u32::from(fail(kind, minute * 61).await);
+                    succeed(Kind::Password).await;
+                }
+            }
+            looked_at
+        };
+        // Waits of 12, 24, 48, 96, 192, 384 and 768 s begin with the fifth.
+        assert_eq!(four_a_minute(Kind::Code).await, 11);
+        assert!(!fail(Kind::Code, 29 * 61).await);
+        succeed(Kind::Code).await;
+        assert!(fail(Kind::Code, 29 * 61).await);
+        assert_eq!(four_a_minute(Kind::Password).await, 120);
+    }
 
     #[test]
     fn a_flood_of_addresses_does_not_forgive_one() {

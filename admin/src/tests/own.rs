@@ -191,3 +191,43 @@ async fn sessions_are_ones_own_to_end() {
     let answer = server.router.clone().oneshot(request).await.unwrap();
     assert_eq!(answer.status(), 403, "a token has none");
 }
+
+#[tokio::test]
+async fn a_right_password_elsewhere_forgives_no_wrong_code() {
+    let server = Server::new().await;
+    server.account("ada", Role::Admin).await;
+    let mut seated = server.signed_in("ada").await;
+    let secret = server.set_totp_up(&mut seated).await;
+    let mut thief = server.browser();
+    (seated.from, thief.from) = (66, 66);
+    let guess = async |thief: &mut Browser| {
+        let half = server.sign_in(thief, "ada", PASSWORD).await;
+        match half.status {
+            200 => {
+                let challenge = &half.json["challenge"];
+                server.give_code(thief, challenge, "000000").await
+            }
+            _ => half,
+        }
+    };
+    for wrong in 0..6 {
+        let right = json!({"password": PASSWORD});
+        let again = server.ask(&mut seated, "POST", "/sign-in/again", right);
+        assert_eq!(again.await.status, 204);
+        let expected = match wrong {
+            5 => (429, "rate-limited"),
+            _ => (401, "wrong-code"),
+        };
+        assert_eq!(guess(&mut thief).await.kind(), expected, "{wrong}");
+    }
+    // What a minute brings is one more, not five.
+    server.later(60);
+    assert_eq!(guess(&mut thief).await.kind(), (401, "wrong-code"));
+    assert_eq!(guess(&mut thief).await.kind(), (429, "rate-limited"));
+    // Ada herself, from where she is.
+    let mut ada = server.browser();
+    let half = server.sign_in(&mut ada, "ada", PASSWORD).await;
+    let code = server.code(&secret);
+    let answer = server.give_code(&mut ada, &half.json["challenge"], &code);
+    assert_eq!(answer.await.status, 204);
+}
