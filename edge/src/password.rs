@@ -1,13 +1,15 @@
 //! Account passwords: argon2id, a bounded number at a time, on threads that step back for all others.
 
 mod argon;
+mod queue;
 mod threads;
 
 use crate::{AddressKey, ApiError};
+use queue::{Queue, Ticket};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use threads::Threads;
-use tokio::sync::Semaphore;
+use tokio::sync::oneshot;
 
 /// Shortest and longest password, in characters and bytes (NIST SP 800-63B §5.1.1.2).
 const CHARS_MIN: usize = 8;
@@ -15,24 +17,32 @@ const BYTES_MAX: usize = 1_024;
 /// Guesses that a password must withstand, as zxcvbn counts them. Sign-in takes five failures a minute,
 /// so this is a day and a half of them; what is common, a row of keys or the user's name falls sooner.
 const GUESSES_MIN: u64 = 10_000;
-/// Callers that may wait for their turn; each turn takes some 50 ms, so the last waits a few seconds.
-const WAITING_MAX: usize = 256;
-/// Of them from one address: whoever guesses in parallel leaves room for others.
-const WAITING_PER_ADDRESS_MAX: usize = WAITING_MAX / 4;
-
 /// Hashes and checks passwords.
 pub struct Hashing {
-    /// Those who wait or hash, by address.
-    places: Mutex<HashMap<AddressKey, usize>>,
-    /// Turns to hash: 19 MiB and a core each.
-    running: Arc<Semaphore>,
+    turns: Arc<Turns>,
     threads: Threads,
 }
 
-/// A place in the queue, taken before anything else that is bounded by how much can be hashed.
+/// A place in the queue, taken before anything else that is bounded by how much can be hashed. Until it
+/// hashes, one who comes to a full queue with fewer may take it.
 pub struct Place<'a> {
     hashing: &'a Hashing,
-    address: AddressKey,
+    ticket: Ticket,
+}
+
+/// Turns to hash: 19 MiB and a core each.
+struct Turns(Mutex<Waiting>);
+
+struct Waiting {
+    queue: Queue,
+    /// Those who asked for a turn. Who loses the place learns it by the end of this.
+    asked: HashMap<Ticket, oneshot::Sender<Turn>>,
+}
+
+/// One turn, which ends with this.
+struct Turn {
+    turns: Arc<Turns>,
+    ticket: Ticket,
 }
 
 /// Refuses passwords that are guessed first.
@@ -56,9 +66,12 @@ pub fn check_strength(field: &str, password: &str, username: &str) -> Result<(),
 impl Hashing {
     /// So many at a time.
     pub fn new(at_a_time: usize) -> Self {
+        let waiting = Waiting {
+            queue: Queue::new(at_a_time),
+            asked: HashMap::new(),
+        };
         Self {
-            places: Mutex::default(),
-            running: Arc::new(Semaphore::new(at_a_time)),
+            turns: Arc::new(Turns(Mutex::new(waiting))),
             threads: Threads::start(at_a_time),
         }
     }
@@ -66,45 +79,61 @@ impl Hashing {
     /// Takes a place.
     ///
     /// # Errors
-    /// 503 where all are taken, or all that one address may have.
+    /// 503 where all are taken and nobody holds more than this address would, or all that one address may
+    /// have.
     pub fn place(&self, address: AddressKey) -> Result<Place<'_>, ApiError> {
-        let mut places = self.places();
-        let taken: usize = places.values().sum();
-        let own = places.entry(address).or_default();
-        if taken >= WAITING_MAX || *own >= WAITING_PER_ADDRESS_MAX {
-            if *own == 0 {
-                places.remove(&address);
-            }
-            return Err(ApiError::unavailable());
-        }
-        *own += 1;
-        drop(places);
+        let mut waiting = self.turns.waiting();
+        let entered = waiting.queue.enter(address);
+        let (ticket, robbed) = entered.ok_or_else(ApiError::unavailable)?;
+        robbed.and_then(|robbed| waiting.asked.remove(&robbed));
+        drop(waiting);
         Ok(Place {
             hashing: self,
-            address,
+            ticket,
         })
     }
 
     /// Leaves nobody a place, ever: for those who try what needs no password and have no time for any.
     pub fn fill(&self) {
-        let nobody = crate::ClientAddress([192, 0, 2, 255].into()).key();
-        self.places().insert(nobody, WAITING_MAX);
+        self.turns.waiting().queue.close();
+    }
+}
+
+impl Turns {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn places(&self) -> MutexGuard<'_, HashMap<AddressKey, usize>> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Gives the free turns to those whose turn it is.
+    fn give(self: &Arc<Self>) {
+        let mut given = Vec::new();
+        let mut waiting = self.waiting();
+        while let Some(ticket) = waiting.queue.turn() {
+            let turns = Arc::clone(self);
+            given.push((waiting.asked.remove(&ticket), Turn { turns, ticket }));
+        }
+        // A turn that nobody takes any more ends here, which locks again.
+        drop(waiting);
+        for (asked, turn) in given {
+            if let Some(asked) = asked {
+                let _ = asked.send(turn);
+            }
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.turns.waiting().queue.done(self.ticket);
+        self.turns.give();
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let mut places = self.hashing.places();
-        if let Some(own) = places.get_mut(&self.address) {
-            *own -= 1;
-            if *own == 0 {
-                places.remove(&self.address);
-            }
-        }
+        let mut waiting = self.hashing.turns.waiting();
+        waiting.queue.leave(self.ticket);
+        waiting.asked.remove(&self.ticket);
     }
 }
 
@@ -138,14 +167,30 @@ impl Place<'_> {
         &self,
         work: impl FnOnce(&mut argon::Memory) -> T + Send + 'static,
     ) -> Result<T, ApiError> {
-        let running = Arc::clone(&self.hashing.running);
-        let turn = running.acquire_owned().await;
-        let turn = turn.map_err(|_| ApiError::unavailable())?;
+        let turn = self.turn().await?;
         let work = move |memory: &mut argon::Memory| {
             let _turn = turn;
             work(memory)
         };
         self.hashing.threads.run(work).await
+    }
+
+    /// Waits for a turn.
+    async fn turn(&self) -> Result<Turn, ApiError> {
+        let turn = self.ask().ok_or_else(ApiError::unavailable)?;
+        self.hashing.turns.give();
+        turn.await.map_err(|_| ApiError::unavailable())
+    }
+
+    /// Asks for a turn; none where the place was taken away.
+    fn ask(&self) -> Option<oneshot::Receiver<Turn>> {
+        let mut waiting = self.hashing.turns.waiting();
+        if !waiting.queue.wait(self.ticket) {
+            return None;
+        }
+        let (given, turn) = oneshot::channel();
+        waiting.asked.insert(self.ticket, given);
+        Some(turn)
     }
 }
 
@@ -154,7 +199,9 @@ const NOBODYS: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAA
 
 #[cfg(test)]
 mod tests {
+    use super::queue::{WAITING_MAX, WAITING_PER_ADDRESS_MAX};
     use super::*;
+    use std::task::Poll;
 
     fn address(last: u8) -> AddressKey {
         crate::ClientAddress([192, 0, 2, last].into()).key()
@@ -170,10 +217,61 @@ mod tests {
         let first = take(1);
         assert_eq!(first.len(), WAITING_PER_ADDRESS_MAX);
         let others: Vec<_> = (2..9).map(take).collect();
-        let all = first.len() + others.iter().map(Vec::len).sum::<usize>();
-        assert_eq!(all, WAITING_MAX);
+        assert!(others.iter().all(|places| !places.is_empty()));
         drop((first, others));
-        assert!(hashing.places().is_empty());
+        assert!(hashing.turns.waiting().queue.is_idle(1));
+    }
+
+    #[tokio::test]
+    async fn those_who_take_all_places_make_room_for_who_comes_alone() {
+        let hashing = Hashing::new(1);
+        let take = |last| {
+            let places = std::iter::from_fn(|| hashing.place(address(last)).ok());
+            places.take(WAITING_PER_ADDRESS_MAX).collect::<Vec<_>>()
+        };
+        let crowd: Vec<_> = (1..5).flat_map(take).collect();
+        assert_eq!(crowd.len(), WAITING_MAX);
+        let alone = hashing.place(address(9)).expect("a place");
+        let robbed = crowd.last().expect("the newest").hash("x".to_owned());
+        assert!(robbed.await.is_err());
+        alone.hash("x".to_owned()).await.expect("a hash");
+        let others = crowd[0].hash("x".to_owned());
+        others.await.expect("a hash");
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_learns_that_the_place_is_gone() {
+        let hashing = Hashing::new(1);
+        let hashes = hashing.place(address(9)).expect("a place");
+        let turn = hashes.turn().await.expect("the only turn");
+        let take = |last| {
+            let places = std::iter::from_fn(|| hashing.place(address(last)).ok());
+            places.take(WAITING_PER_ADDRESS_MAX).collect::<Vec<_>>()
+        };
+        let crowd: Vec<_> = (1..5).flat_map(take).collect();
+        let mut waits: Vec<_> = crowd.iter().map(|place| Box::pin(place.turn())).collect();
+        for wait in &mut waits {
+            assert!(by_now(wait).await.is_none(), "the turn is taken");
+        }
+        let alone = hashing.place(address(8)).expect("a place");
+        // The fourth holds one less than the others, who left it no more.
+        let lost = waits.remove(3 * WAITING_PER_ADDRESS_MAX - 1);
+        assert!(lost.await.is_err());
+        drop((turn, waits));
+        drop(alone.turn().await.expect("a turn"));
+        drop((alone, hashes, crowd));
+        assert!(hashing.turns.waiting().queue.is_idle(1));
+    }
+
+    /// What it has come to by now, if anything.
+    async fn by_now<F: std::future::Future + Unpin>(future: &mut F) -> Option<F::Output> {
+        std::future::poll_fn(|context| {
+            Poll::Ready(match std::pin::Pin::new(&mut *future).poll(context) {
+                Poll::Ready(output) => Some(output),
+                Poll::Pending => None,
+            })
+        })
+        .await
     }
 
     #[tokio::test]
