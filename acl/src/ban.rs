@@ -66,7 +66,14 @@ impl FromStr for Network {
     fn from_str(text: &str) -> Result<Self, InvalidNetwork> {
         let address = text.parse::<IpAddr>().map(IpNet::from);
         let range = address.or_else(|_| text.parse::<IpNet>());
-        range.map(Self::of).map_err(|_| InvalidNetwork)
+        let range = range.map_err(|_| InvalidNetwork)?;
+        // More than maps IPv4: who wrote an IPv4 address meant its neighbours, and not `::/64`.
+        let wider =
+            |range: Ipv6Net| range.addr().to_ipv4_mapped().is_some() && range.prefix_len() < 96;
+        match range {
+            IpNet::V6(range) if wider(range) => Err(InvalidNetwork),
+            range => Ok(Self::of(range)),
+        }
     }
 }
 

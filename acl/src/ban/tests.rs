@@ -36,6 +36,9 @@ fn a_range_is_written_as_it_counts() {
         "news.example",
         "::/129",
         "192.0.2.7/",
+        // Of what maps IPv4 and more: all of IPv6 that begins with it, most likely not meant.
+        "::ffff:192.0.2.7/95",
+        "::ffff:192.0.2.7/64",
     ] {
         assert_eq!(wrong.parse::<Network>(), Err(InvalidNetwork), "{wrong}");
     }
