@@ -63,6 +63,9 @@ macro_rules! names {
 }
 
 const DAY: u64 = 86_400;
+/// The shortest age of the audit: whoever would hide an act by it has to wait for as long, in which the
+/// head goes to the log and the act is seen.
+const AUDIT_AGE_MIN: u64 = 7 * DAY;
 /// A hundred years: later than that is never.
 const SECONDS_MAX: u64 = 36_500 * DAY;
 /// As [`crate::rate::Limit`] counts a burst.
@@ -103,7 +106,7 @@ names! {
     DeviceIdle = "retention.device_idle", Seconds, None, 0, SECONDS_MAX;
     /// How long nobody may be at an account before it is removed; 0 for ever.
     AccountIdle = "retention.account_idle", Seconds, None, 0, SECONDS_MAX;
-    /// How long what admins did is kept; 0 for ever.
+    /// How long what admins did is kept; 0 for ever, else at least a week.
     AuditAge = "retention.audit", Seconds, None, 0, SECONDS_MAX;
 }
 
@@ -125,10 +128,16 @@ impl Name {
         named.find(|name| name.of() == of && name.short() == short)
     }
 
+    /// The least that it can be where it is not 0, if that is more than 1.
+    pub fn least_but_0(self) -> Option<u64> {
+        (self == Self::AuditAge).then_some(AUDIT_AGE_MIN)
+    }
+
     /// Whether it can be this much.
     pub fn takes(self, value: u64) -> bool {
         let (minimum, maximum) = self.range();
-        (minimum..=maximum).contains(&value)
+        let enough = |least| value == 0 || value >= least;
+        (minimum..=maximum).contains(&value) && self.least_but_0().is_none_or(enough)
     }
 }
 
@@ -283,6 +292,14 @@ mod tests {
         assert_eq!(limits.overrides(name), 1);
         assert!(limits.has_own(&Whose::Site(site)) && !limits.has_own(&Whose::Site(other)));
         assert_eq!(limits.with(&[(name, None)]).for_all(name, 600), 600);
+    }
+
+    #[test]
+    fn what_admins_did_is_kept_a_week_or_for_ever() {
+        let age = Name::AuditAge;
+        assert!(age.takes(0) && age.takes(7 * DAY));
+        assert!(!age.takes(1) && !age.takes(7 * DAY - 1));
+        assert!(Name::DeviceIdle.takes(1), "of others a second is enough");
     }
 
     #[test]

@@ -147,7 +147,12 @@ fn changes(
         let name = name.ok_or_else(|| ApiError::invalid(&key, "there is no such limit here"))?;
         let (minimum, maximum) = name.range();
         if value.is_some_and(|value| !name.takes(value)) {
-            let detail = format!("{key} is from {minimum} to {maximum}");
+            let detail = match name.least_but_0() {
+                Some(least) => {
+                    format!("{key} is {minimum}, for ever, or from {least} to {maximum}")
+                }
+                None => format!("{key} is from {minimum} to {maximum}"),
+            };
             return Err(ApiError::invalid(&key, detail));
         }
         Ok((name, value))

@@ -21,6 +21,9 @@ use std::time::Duration;
 use toml::Value;
 use url::Url;
 
+/// The shortest age of what admins did, as at run time: a shorter one would remove the row that says so.
+const AUDIT_AGE_MIN: Duration = Duration::from_secs(7 * 86_400);
+
 /// The longest that notifications may be kept from devices where nobody is: what may wait longer is
 /// posted as `low`.
 pub const AWAY_GRACE_MAX: Duration = Duration::from_secs(3_600);
@@ -454,6 +457,15 @@ impl Config {
                 "mqtt.packet_bytes_max",
                 value,
                 "must be at most 268435455 (MQTT 5.0 §2.1.4)",
+            );
+        }
+        let audit = self.retention.audit;
+        if !audit.is_zero() && audit < AUDIT_AGE_MIN {
+            let value = format!("{}s", audit.as_secs());
+            wrong(
+                "retention.audit",
+                value,
+                "must be 0s, for ever, or at least 7d",
             );
         }
         if self.away_grace > AWAY_GRACE_MAX {

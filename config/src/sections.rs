@@ -167,7 +167,7 @@ section! {
     /// The same of an account at which nobody is: nobody signed in, no device connected, nobody who
     /// administers.
     account_idle: Duration = Duration::ZERO;
-    /// How long what admins did, and bans that are over, are kept; 0 for ever.
+    /// How long what admins did, and bans that are over, are kept; 0 for ever, else at least 7 days.
     audit: Duration = Duration::from_secs(365 * DAY);
 }
 

@@ -93,6 +93,10 @@ fn each_error_names_key_value_and_remedy() {
         ],
     );
     check(
+        "retention.audit = \"6d\"",
+        &["retention.audit = 518400s: must be 0s, for ever, or at least 7d"],
+    );
+    check(
         "accounts.registration = \"maybe\"",
         &["accounts.registration = \"maybe\": must be open, invite or closed"],
     );

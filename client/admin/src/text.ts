@@ -473,7 +473,7 @@ export const text = {
       "retention.device_idle": "Warned by an event first, then removed.",
       "retention.account_idle": "Warned by an event first, then erased with all they hold.",
       "retention.ttl_max": "A longer TTL is cut to this, and the site is told.",
-      "retention.audit": "The chain stays whole: what is cut off is named by its last hash.",
+      "retention.audit": "0, or at least 7 days. The chain stays whole: what is cut off is named by its last hash.",
     } as Record<string, string>,
   },
 
