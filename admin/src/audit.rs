@@ -124,8 +124,10 @@ struct VerifiedAudit {
     /// Rows that were read.
     rows: u64,
     ok: bool,
-    /// The first row that is missing or changed.
+    /// The first row that is missing or changed; where `n` was removed for its age, that one.
     broken_at: Option<u64>,
+    /// Up to which row all were removed for their age; 0 where none was.
+    removed: u64,
     /// The hash of the newest row.
     head: String,
 }
@@ -165,6 +167,7 @@ async fn verify(
         rows: found.rows,
         ok: found.broken_at.is_none(),
         broken_at: found.broken_at,
+        removed: found.removed,
         head: found.head.hash,
     }))
 }

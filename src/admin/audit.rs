@@ -130,7 +130,7 @@ impl Verify {
         let found = remote.ask(Method::POST, &path, Some(&json!({}))).await?;
         let found: Found = serde_json::from_value(found)?;
         remote.show(&found)?;
-        broken(found.broken_at)
+        broken(found.broken_at, found.removed)
     }
 
     async fn run(self, desk: &Desk) -> anyhow::Result<()> {
@@ -139,14 +139,18 @@ impl Verify {
             rows: found.rows,
             ok: found.broken_at.is_none(),
             broken_at: found.broken_at,
+            removed: found.removed,
             head: format!("{}:{}", found.head.n, found.head.hash),
         })?;
-        broken(found.broken_at)
+        broken(found.broken_at, found.removed)
     }
 }
 
-fn broken(at: Option<u64>) -> anyhow::Result<()> {
+fn broken(at: Option<u64>, removed: u64) -> anyhow::Result<()> {
     if let Some(n) = at {
+        if n < removed {
+            bail!("nothing can be said of row {n}: all up to {removed} were removed for their age");
+        }
         bail!("the audit log is broken at row {n}: it is missing or was changed");
     }
     Ok(())
@@ -191,6 +195,8 @@ struct Found {
     rows: u64,
     ok: bool,
     broken_at: Option<u64>,
+    /// Up to which row all were removed for their age.
+    removed: u64,
     head: String,
 }
 

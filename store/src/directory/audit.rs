@@ -134,8 +134,11 @@ pub struct AuditHead {
 pub struct Verified {
     /// Rows that were read.
     pub rows: u64,
-    /// The first row that is missing, changed, or not the one that was expected.
+    /// The first row that is missing, changed, or not the one that was expected. An expected row that was
+    /// removed for its age is that too: nobody can tell any more what its hash was.
     pub broken_at: Option<u64>,
+    /// Up to which row all were removed for their age, as the head has it; 0 where none was.
+    pub removed: u64,
     /// The head as it is kept.
     pub head: AuditHead,
 }
@@ -151,6 +154,21 @@ type Row = (
     Option<String>,
     Option<String>,
     Vec<u8>,
+);
+
+/// A row and what it is found by.
+type FoundRow = (
+    i64,
+    i64,
+    String,
+    Option<String>,
+    String,
+    String,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Vec<u8>,
+    String,
 );
 
 type HeadRow = (i64, Option<Vec<u8>>, i64, Option<Vec<u8>>);
@@ -221,7 +239,32 @@ fn canonical(value: &Value, into: &mut String) {
     }
 }
 
+/// The act that removes rows for their age.
+const PRUNE: &str = "audit.prune";
+
 impl AuditRow {
+    /// What it is found by.
+    fn words(&self) -> String {
+        let text = |value: &Option<Value>| value.as_ref().map(Value::to_string);
+        [&self.actor, &self.act]
+            .into_iter()
+            .chain(&self.target)
+            .chain(&text(&self.before))
+            .chain(&text(&self.after))
+            .map(|text| fold(text))
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    /// The newest row that it says was removed, and that one's hash.
+    fn removed(&self) -> Option<AuditHead> {
+        let after = self.after.as_ref().filter(|_| self.act == PRUNE)?;
+        Some(AuditHead {
+            n: after.get("removed_n")?.as_u64()?,
+            hash: after.get("removed_hash")?.as_str()?.to_owned(),
+        })
+    }
+
     /// What its hash has to be.
     fn hashed(&self, previous: &[u8]) -> Vec<u8> {
         let mut value = serde_json::to_value(self).unwrap_or_default();
@@ -268,14 +311,7 @@ pub(super) async fn append(
     row.hash = hex(&hash);
     let text = |value: &Option<Value>| value.as_ref().map(Value::to_string);
     let (before, after) = (text(&row.before), text(&row.after));
-    let words = [&row.actor, &row.act]
-        .into_iter()
-        .chain(&row.target)
-        .chain(&before)
-        .chain(&after)
-        .map(|text| fold(text))
-        .collect::<Vec<_>>()
-        .join(" ");
+    let words = row.words();
     execute_in!(
         &mut *transaction,
         "INSERT INTO audit (n, at, actor_kind, actor_id, actor, act, target, before_json, after_json, hash, words) \
@@ -391,8 +427,28 @@ impl Directory {
         })
     }
 
+    /// Rows after this number with what each is found by, oldest first, at most a thousand.
+    async fn found_after(&self, n: u64) -> Result<Vec<(AuditRow, String)>, DirectoryError> {
+        let rows = fetch!(
+            self,
+            fetch_all,
+            FoundRow,
+            "SELECT n, at, actor_kind, actor_id, actor, act, target, before_json, after_json, hash, words \
+             FROM audit WHERE n > $1 ORDER BY n LIMIT $2",
+            i64::try_from(n).unwrap_or(i64::MAX),
+            i64::from(ROWS_PER_READ)
+        )?;
+        let each = rows.into_iter().map(|found| {
+            let (n, at, kind, id, actor, act, target, before, after, hash, words) = found;
+            let read = row((n, at, kind, id, actor, act, target, before, after, hash))?;
+            Ok((read, words))
+        });
+        each.collect()
+    }
+
     /// Looks through the chain, up to where its head was when the look began. Where a head is expected,
-    /// such as one from the log, the row of its number must have its hash.
+    /// such as one from the log, the row of its number must have its hash. What is not there from the
+    /// front counts as removed only if the newest row of a removal says so.
     ///
     /// # Errors
     /// The directory is unavailable.
@@ -406,52 +462,68 @@ impl Directory {
             hash: hex(head_hash.as_deref().unwrap_or(&ZERO)),
         };
         let mut previous = removed_hash.unwrap_or(ZERO.to_vec());
-        let mut n = number(removed_n);
+        let removed = AuditHead {
+            n: number(removed_n),
+            hash: hex(&previous),
+        };
+        let mut said = AuditHead {
+            n: 0,
+            hash: hex(&ZERO),
+        };
+        let mut n = removed.n;
         let mut rows = 0;
-        let broken = |rows, n| Verified {
+        let found = |rows, broken_at| Verified {
             rows,
-            broken_at: Some(n),
+            broken_at,
+            removed: removed.n,
             head: head.clone(),
         };
         if let Some(expected) = expected
             && expected.n > head.n
         {
-            return Ok(broken(0, head.n + 1));
+            return Ok(found(0, Some(head.n + 1)));
         }
         while n < head.n {
             // One that cannot be read at all was changed too.
-            let page = match self.audit_after(n).await {
-                Err(DirectoryError::Unreadable(_)) => return self.unreadable_after(n, head).await,
+            let page = match self.found_after(n).await {
+                Err(DirectoryError::Unreadable(_)) => {
+                    let bad = self.unreadable_after(n).await?;
+                    return Ok(found(rows, Some(bad)));
+                }
                 page => page?,
             };
             if page.is_empty() {
-                return Ok(broken(rows, n + 1));
+                return Ok(found(rows, Some(n + 1)));
             }
-            for row in page {
+            for (row, words) in page {
                 let hash = row.hashed(&previous);
-                let wrong = row.n != n + 1 || row.hash != hex(&hash);
+                let wrong = row.n != n + 1 || row.hash != hex(&hash) || row.words() != words;
                 let other = |expected: &AuditHead| expected.n == row.n && expected.hash != row.hash;
                 if wrong || expected.is_some_and(other) {
-                    return Ok(broken(rows, n + 1));
+                    return Ok(found(rows, Some(n + 1)));
+                }
+                // What was removed since the look began is not looked for.
+                if row.n <= head.n {
+                    said = row.removed().unwrap_or(said);
                 }
                 (n, previous, rows) = (row.n, hash, rows + 1);
             }
         }
         // What was appended meanwhile is of the same chain, and so is the head where nothing was.
-        let ends_elsewhere = n == head.n && hex(&previous) != head.hash;
-        Ok(Verified {
-            rows,
-            broken_at: ends_elsewhere.then_some(n),
-            head,
-        })
+        if n == head.n && hex(&previous) != head.hash {
+            return Ok(found(rows, Some(n)));
+        }
+        if said != removed {
+            return Ok(found(rows, Some(said.n.min(removed.n) + 1)));
+        }
+        let gone = |expected: &&AuditHead| {
+            expected.n < removed.n || (expected.n == removed.n && expected.hash != removed.hash)
+        };
+        Ok(found(rows, expected.filter(gone).map(|row| row.n)))
     }
 
     /// Which of the next rows does not even read.
-    async fn unreadable_after(
-        &self,
-        after: u64,
-        head: AuditHead,
-    ) -> Result<Verified, DirectoryError> {
+    async fn unreadable_after(&self, after: u64) -> Result<u64, DirectoryError> {
         let rows = fetch!(
             self,
             fetch_all,
@@ -465,15 +537,11 @@ impl Directory {
                 .iter()
                 .any(|text| json((*text).clone()).is_err())
         });
-        Ok(Verified {
-            rows: after,
-            broken_at: Some(bad.map_or(after + 1, |(n, ..)| number(n))),
-            head,
-        })
+        Ok(bad.map_or(after + 1, |(n, ..)| number(n)))
     }
 
     /// Removes rows from before a time, and says so in a row; how many. The chain goes on from the hash
-    /// of the newest that was removed.
+    /// of the newest that was removed, which that row has in it.
     ///
     /// # Errors
     /// The directory is unavailable.
@@ -502,10 +570,14 @@ impl Directory {
             &hash
         )?;
         let act = Act {
-            act: "audit.prune",
+            act: PRUNE,
             target: None,
             before: None,
-            after: Some(serde_json::json!({ "removed": removed, "up_to": n })),
+            after: Some(serde_json::json!({
+                "removed": removed,
+                "removed_n": n,
+                "removed_hash": hex(&hash),
+            })),
         };
         append(&mut transaction, by, &act, now).await?;
         transaction.commit().await?;

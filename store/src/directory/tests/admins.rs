@@ -407,6 +407,19 @@ async fn tampering(directory: &Directory) {
     );
     after!(
         directory,
+        "UPDATE audit SET words = 'x' || words WHERE n = 3",
+        "UPDATE audit SET words = substr(words, 2) WHERE n = 3",
+        Some(3)
+    );
+    // As if what is older had been removed for its age.
+    after!(
+        directory,
+        "UPDATE audit_head SET removed_n = 3, removed_hash = (SELECT hash FROM audit WHERE n = 3)",
+        "UPDATE audit_head SET removed_n = 0, removed_hash = NULL",
+        Some(1)
+    );
+    after!(
+        directory,
         "UPDATE audit SET n = n + 100000 WHERE n = 4",
         "UPDATE audit SET n = n - 100000 WHERE n > 100000",
         Some(4)
@@ -452,6 +465,7 @@ async fn whole_tail(directory: &Directory, logged: AuditHead) {
 }
 
 async fn removal_for_age(directory: &Directory) {
+    let newest = directory.audit_head().await.unwrap();
     let act = Act {
         act: "test",
         ..Act::default()
@@ -470,4 +484,35 @@ async fn removal_for_age(directory: &Directory) {
     assert_eq!(prune().await.unwrap(), 0);
     let found = directory.verify_audit(None).await.unwrap();
     assert_eq!((found.broken_at, found.rows), (None, 2));
+    removed(directory, newest, before).await;
+}
+
+/// Only what a row says of it counts as removed, and nothing can be compared with what was.
+async fn removed(directory: &Directory, newest: AuditHead, rest: u64) {
+    let verified = async |head: &AuditHead| {
+        let found = directory.verify_audit(Some(head)).await.unwrap();
+        found.broken_at
+    };
+    assert_eq!(verified(&newest).await, None, "its hash is kept");
+    let other = AuditHead {
+        hash: "00".repeat(32),
+        ..newest.clone()
+    };
+    assert_eq!(verified(&other).await, Some(newest.n));
+    let older = AuditHead { n: 2, ..newest };
+    assert_eq!(verified(&older).await, Some(2), "nobody can tell any more");
+    let mut transaction = directory.begin().await.unwrap();
+    execute_in!(
+        &mut transaction,
+        "UPDATE audit_head SET removed_n = removed_n + 1, removed_hash = (SELECT hash FROM audit ORDER BY n LIMIT 1)"
+    )
+    .unwrap();
+    execute_in!(
+        &mut transaction,
+        "DELETE FROM audit WHERE n = (SELECT min(n) FROM audit)"
+    )
+    .unwrap();
+    transaction.commit().await.unwrap();
+    let found = directory.verify_audit(None).await.unwrap();
+    assert_eq!(found.broken_at, Some(rest));
 }
