@@ -435,9 +435,81 @@ async fn bans_go_from_one_server_to_another_as_a_table() {
         (&5.into(), &6.into()),
         "{done}"
     );
-    let (_, acts) = to.get("/audit?act=ban.").await;
-    let acts: Vec<_> = acts["items"].as_array().expect("a list").iter().collect();
-    assert_eq!(acts.len(), 2, "what was imported, twice: {acts:?}");
+    let wrong = format!("{table}site,https://more.example,,\nplanet,mars,,\n");
+    let (_, done) = import(&to, "/bans/import", &wrong.replace("spam", "third")).await;
+    assert_eq!(
+        (&done["added"], &done["changed"]),
+        (&0.into(), &0.into()),
+        "{done}"
+    );
+    assert_eq!(done["problems"].as_array().map(Vec::len), Some(1), "{done}");
+    let (_, acts) = to.get("/audit?act=ban.&sort=n").await;
+    let acts = acts["items"].as_array().expect("a list");
+    let words: Vec<_> = acts.iter().map(|act| &act["act"]).collect();
+    assert_eq!(
+        words,
+        [
+            "ban.create",
+            "ban.create",
+            "ban.create",
+            "ban.import",
+            "ban.change",
+            "ban.change",
+            "ban.import"
+        ]
+    );
+    assert_eq!(acts[0]["target"], SITE);
+    assert_eq!(acts[0]["after"]["reason"], "spam");
+    assert_eq!(acts[4]["before"]["reason"], "spam");
+    assert_eq!(acts[4]["after"]["reason"], "other");
+    let (_, verified) = to.post("/audit/verify", json!({})).await;
+    assert_eq!(verified["ok"], true, "{verified}");
+}
+
+#[tokio::test]
+async fn bans_that_are_handed_over_at_once_are_made_once() {
+    const LINES: usize = 300;
+    let server = TestServer::start();
+    let admin = server.admin();
+    let mut table = "kind,value,reason,ends\n".to_owned();
+    for number in 0..LINES {
+        table += &format!("site,https://spam-{number}.example,spam,\n");
+    }
+    let import = async || {
+        let request = admin.request(Method::POST, "/bans/import");
+        let request = request.header("Content-Type", "text/csv");
+        crate::admins::answer(request.body(table.clone())).await
+    };
+    let (first, second, third) = tokio::join!(import(), import(), import());
+    let added = [first, second, third].map(|(status, done)| {
+        assert_eq!(status, 200, "{done}");
+        done["added"].as_u64().expect("a number")
+    });
+    assert_eq!(added.iter().sum::<u64>(), LINES as u64, "{added:?}");
+    let exported = admin.request(Method::GET, "/bans.csv").send().await;
+    let exported = exported.expect("an answer").text().await.expect("a table");
+    assert_eq!(exported.lines().count(), LINES + 1);
+}
+
+#[tokio::test]
+async fn a_ban_that_is_lifted_while_it_is_changed_stays_lifted() {
+    let server = TestServer::start();
+    let admin = server.admin();
+    for _ in 0..50 {
+        let made = ban(&admin, "site", SITE, Value::Null).await;
+        let path = format!("/bans/{}", made["id"].as_str().expect("an id"));
+        let change = async || {
+            let change = json!({"reason": "more spam"});
+            admin.ask(Method::PATCH, &path, Some(change)).await.0
+        };
+        let (changed, other, ()) = tokio::join!(change(), change(), lift(&admin, &made));
+        for status in [changed, other] {
+            // 409 where it was over when it was looked at, 404 where it was lifted since.
+            assert!([200, 404, 409].contains(&status), "{status}");
+        }
+        let (_, listed) = admin.get("/bans").await;
+        assert_eq!(listed["items"], json!([]), "it came back");
+    }
 }
 
 #[tokio::test]

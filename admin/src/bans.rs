@@ -19,7 +19,7 @@ use belfry_edge::{ApiError, Path, Query, random};
 use belfry_protocol::id::{BanId, UserId};
 use belfry_protocol::problem::{PROBLEM_CONTENT_TYPE, Problem};
 use belfry_protocol::time::Timestamp;
-use belfry_store::directory::{BANS_MAX, BanRow, DirectoryError, Role, fold};
+use belfry_store::directory::{BANS_MAX, BanChange, BanRow, DirectoryError, Role, fold};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::time::Duration;
@@ -294,13 +294,12 @@ async fn create(
     if dry {
         return Ok(axum::Json(consequence(&admin, &ban.subject).await?).into_response());
     }
-    room_for(&admin, 1).await?;
     match admin.directory.create_ban(&ban, &seat.actor, now).await {
         Err(DirectoryError::Taken) => {
             let there = admin.directory.ban_over(&ban.subject, now).await?;
             return Ok(exists(&there.unwrap_or(ban)));
         }
-        made => made?,
+        made => made.map_err(refused)?,
     }
     admin.enforce_bans().await;
     admin.changed.tell("bans");
@@ -326,7 +325,8 @@ fn exists(there: &BanRow) -> Response {
 }
 
 #[derive(Deserialize, ToSchema)]
-struct BanChange {
+#[schema(as = BanChange)]
+struct ChangedBan {
     /// What is left out stays.
     #[schema(max_length = 500)]
     reason: Option<String>,
@@ -339,12 +339,12 @@ struct BanChange {
 /// Gives a ban another reason or end.
 #[utoipa::path(
     patch, path = "/admin/v1/bans/{id}", tag = "Administration", operation_id = "admin_change_ban",
-    params(("id" = BanId, Path)), request_body = BanChange, security(("admin" = []), ("admin_session" = [])),
+    params(("id" = BanId, Path)), request_body = ChangedBan, security(("admin" = []), ("admin_session" = [])),
     responses(
         (status = 200, description = "As it is now", body = BanInfo),
         (status = 401, description = "Signed out", body = Problem),
         (status = 403, description = "A viewer, or another site", body = Problem),
-        (status = 404, description = "There is no such ban", body = Problem),
+        (status = 404, description = "There is no such ban, or it was lifted meanwhile", body = Problem),
         (status = 409, description = "It is over", body = Problem),
         (status = 422, description = "What it cannot be", body = Problem),
     )
@@ -353,24 +353,25 @@ async fn change(
     State(admin): State<Admin>,
     Writer(seat): Writer,
     Path(id): Path<BanId>,
-    Given(change): Given<BanChange>,
+    Given(given): Given<ChangedBan>,
 ) -> Result<axum::Json<BanInfo>, ApiError> {
     let now = admin.now();
-    let mut ban = admin.directory.ban(id).await?.ok_or_else(no_ban)?;
-    if ban.ended(now) {
+    let there = admin.directory.ban(id).await?.ok_or_else(no_ban)?;
+    if there.ended(now) {
         let detail = "this ban is over: make a new one";
         return Err(ApiError::new(StatusCode::CONFLICT, "ended", detail));
     }
-    if let Some(text) = &change.reason {
-        ban.reason = reason(text)?;
-    }
-    if let Some(ends) = change.ends {
-        ban.ends = end(ends, now)?;
-    }
-    admin.directory.change_ban(&ban, &seat.actor, now).await?;
+    let change = BanChange {
+        reason: given.reason.as_deref().map(reason).transpose()?,
+        ends: given.ends.map(|ends| end(ends, now)).transpose()?,
+    };
+    let directory = &admin.directory;
+    let changed = directory.change_ban(id, &change, &seat.actor, || admin.now());
+    // It was lifted since it was looked at.
+    let ban = changed.await?.ok_or_else(no_ban)?;
     admin.enforce_bans().await;
     admin.changed.tell("bans");
-    Ok(axum::Json(BanInfo::of(ban, now)))
+    Ok(axum::Json(BanInfo::of(ban, admin.now())))
 }
 
 /// Lifts a ban; that it was there can be seen until it is forgotten with the audit.
@@ -440,15 +441,13 @@ fn end(ends: Option<Timestamp>, now: Timestamp) -> Result<Option<Timestamp>, Api
     Ok(ends)
 }
 
-async fn room_for(admin: &Admin, more: usize) -> Result<(), ApiError> {
-    let now = admin.now();
-    let all = admin.directory.all_bans().await?;
-    let in_force = all.iter().filter(|ban| !ban.ended(now)).count();
-    if in_force + more <= BANS_MAX {
-        return Ok(());
+/// What the directory makes of a ban that it does not take.
+fn refused(error: DirectoryError) -> ApiError {
+    if !matches!(error, DirectoryError::Full) {
+        return error.into();
     }
     let detail = format!("there are at most {BANS_MAX} bans; lift some, or name ranges");
-    Err(ApiError::new(StatusCode::CONFLICT, "full", detail))
+    ApiError::new(StatusCode::CONFLICT, "full", detail)
 }
 
 async fn consequence(admin: &Admin, subject: &Subject) -> Result<Consequence, ApiError> {

@@ -190,6 +190,11 @@ impl From<DirectoryError> for ApiError {
     fn from(error: DirectoryError) -> Self {
         match error {
             DirectoryError::Taken => Self::new(StatusCode::CONFLICT, "taken", "it is taken"),
+            DirectoryError::Full => Self::new(
+                StatusCode::CONFLICT,
+                "full",
+                "there are as many as there may be",
+            ),
             DirectoryError::LastAdmin => {
                 let detail = "this is the last admin; give somebody else the role first";
                 Self::new(StatusCode::CONFLICT, "last-admin", detail)

@@ -28,7 +28,7 @@ pub use accounts::{Account, MadeAccount, SignIn};
 pub use admin_sessions::{AdminSession, SeatedSession};
 pub use admins::{AdminToken, NoRole, Role};
 pub use audit::{Act, Actor, AuditFilter, AuditHead, AuditRow, Verified};
-pub use bans::{BANS_MAX, BanChanges, BanRow};
+pub use bans::{BANS_MAX, BanChange, BanImport, BanRow};
 pub use devices::{Device, DeviceKind, NewDevice};
 pub use idle::{IDLE_PAGE, Idle};
 pub use keyrings::Keyring;
@@ -76,6 +76,9 @@ pub enum DirectoryError {
     /// What must be unique is taken.
     #[error("it is taken")]
     Taken,
+    /// There are as many as there may be.
+    #[error("there is no room for it")]
+    Full,
     /// It would leave nobody who may administer all.
     #[error("this is the last admin")]
     LastAdmin,

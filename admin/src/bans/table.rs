@@ -1,19 +1,19 @@
 //! Bans as a table: `kind,value,reason,ends` (RFC 4180), to hand from one server to another.
 
-use super::{BanRow, Dry, end, reason, resolve, room_for};
+use super::{BanRow, Dry, end, reason, refused, resolve};
 use crate::Admin;
 use crate::seat::Reader;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use belfry_acl::ban::{Kind, Subject};
+use belfry_acl::ban::Kind;
 use belfry_edge::{ApiError, Query, given, media_type, random};
 use belfry_protocol::id::BanId;
 use belfry_protocol::problem::Problem;
 use belfry_protocol::time::Timestamp;
-use belfry_store::directory::{Actor, BanChanges};
+use belfry_store::directory::{Actor, BanImport, DirectoryError};
 use serde::{Deserialize, Serialize};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -88,7 +88,7 @@ struct BansImported {
     /// In force already, with another reason or end.
     changed: usize,
     unchanged: usize,
-    /// What is wrong, at most 100 of it; then nothing was imported.
+    /// What is wrong, at most 100 of it; then nothing was imported, and nothing was added or changed.
     problems: Vec<LineProblem>,
 }
 
@@ -132,34 +132,34 @@ async fn import(
     let remedy = "import a part at a time";
     let body = given::whole(request, &admin, TABLE_BYTES_MAX, remedy).await?;
     let read = read(&admin, &seat.actor, &body).await?;
-    let Read {
-        changes,
-        unchanged,
-        problems,
-    } = read;
-    let imported = BansImported {
-        added: changes.made.len(),
-        changed: changes.changed.len(),
-        unchanged,
-        problems,
-    };
-    let nothing = imported.added + imported.changed == 0;
-    if dry || nothing || !imported.problems.is_empty() {
-        return Ok(axum::Json(imported));
-    }
-    room_for(&admin, imported.added).await?;
-    let now = admin.now();
+    let Read { bans, problems } = read;
+    let wrong = !problems.is_empty();
     let directory = &admin.directory;
-    directory.import_bans(&changes, &seat.actor, now).await?;
-    admin.enforce_bans().await;
-    admin.changed.tell("bans");
-    Ok(axum::Json(imported))
+    let by = &seat.actor;
+    let done = directory.import_bans(&bans, dry || wrong, by, || admin.now());
+    let mut done = match done.await {
+        // Which line is wrong is said first.
+        Err(DirectoryError::Full) if wrong => BanImport::default(),
+        done => done.map_err(refused)?,
+    };
+    if wrong {
+        (done.added, done.changed) = (0, 0);
+    }
+    if !dry && done.added + done.changed > 0 {
+        admin.enforce_bans().await;
+        admin.changed.tell("bans");
+    }
+    Ok(axum::Json(BansImported {
+        added: done.added,
+        changed: done.changed,
+        unchanged: done.unchanged,
+        problems,
+    }))
 }
 
 /// What a table comes to.
 struct Read {
-    changes: BanChanges,
-    unchanged: usize,
+    bans: Vec<BanRow>,
     problems: Vec<LineProblem>,
 }
 
@@ -176,14 +176,8 @@ async fn read(admin: &Admin, by: &Actor, body: &[u8]) -> Result<Read, ApiError> 
         let detail = "the first line is kind,value,reason,ends";
         return Err(ApiError::invalid("body", detail));
     }
-    let in_force = admin.directory.all_bans().await?.into_iter();
-    let in_force: HashMap<Subject, BanRow> = in_force
-        .filter(|ban| !ban.ended(now))
-        .map(|ban| (ban.subject.clone(), ban))
-        .collect();
     let mut read = Read {
-        changes: BanChanges::default(),
-        unchanged: 0,
+        bans: Vec::new(),
         problems: Vec::new(),
     };
     let mut named = HashSet::new();
@@ -207,17 +201,7 @@ async fn read(admin: &Admin, by: &Actor, body: &[u8]) -> Result<Read, ApiError> 
             false => Err(format!("{} stands there twice", ban.label)),
         });
         match ban {
-            Ok(ban) => match in_force.get(&ban.subject) {
-                None => read.changes.made.push(ban),
-                Some(there) if (&there.reason, there.ends) == (&ban.reason, ban.ends) => {
-                    read.unchanged += 1;
-                }
-                Some(there) => read.changes.changed.push(BanRow {
-                    reason: ban.reason,
-                    ends: ban.ends,
-                    ..there.clone()
-                }),
-            },
+            Ok(ban) => read.bans.push(ban),
             Err(detail) if read.problems.len() < PROBLEMS_MAX => {
                 read.problems.push(LineProblem { line, detail });
             }

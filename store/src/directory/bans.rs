@@ -11,6 +11,7 @@ use belfry_protocol::id::{BanId, UserId};
 use belfry_protocol::site::Origin;
 use belfry_protocol::time::Timestamp;
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -43,13 +44,24 @@ impl BanRow {
     }
 }
 
-/// What is to be made of the bans together.
-#[derive(Debug, Default)]
-pub struct BanChanges {
+/// What is to be another of a ban in force; what is none stays.
+#[derive(Debug, Clone, Default)]
+pub struct BanChange {
+    /// Why.
+    pub reason: Option<String>,
+    /// When it ends.
+    pub ends: Option<Option<Timestamp>>,
+}
+
+/// What became of bans that were handed over together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BanImport {
     /// New ones.
-    pub made: Vec<BanRow>,
-    /// Those there are with another reason or end.
-    pub changed: Vec<BanRow>,
+    pub added: usize,
+    /// Those there were, with another reason or end.
+    pub changed: usize,
+    /// Those there were.
+    pub unchanged: usize,
 }
 
 type Row = (
@@ -108,6 +120,16 @@ fn told(ban: &BanRow) -> Value {
         "reason": ban.reason,
         "ends": ban.ends,
     })
+}
+
+/// What was done to a ban.
+fn act<'a>(word: &'a str, before: Option<&BanRow>, after: Option<&BanRow>) -> Act<'a> {
+    Act {
+        act: word,
+        target: before.or(after).map(|ban| ban.label.clone()),
+        before: before.map(told),
+        after: after.map(told),
+    }
 }
 
 async fn insert(transaction: &mut Transaction, ban: &BanRow) -> Result<(), DirectoryError> {
@@ -282,7 +304,7 @@ impl Directory {
     /// Makes a ban; it holds when this is answered.
     ///
     /// # Errors
-    /// There is one over the same that is in force.
+    /// There is one over the same that is in force, or there are too many.
     pub async fn create_ban(
         &self,
         new: &BanRow,
@@ -293,74 +315,132 @@ impl Directory {
         if self.ban_over(&new.subject, now).await?.is_some() {
             return Err(DirectoryError::Taken);
         }
+        self.room_for(1, now).await?;
         self.write_down_notes().await?;
         let mut transaction = self.begin().await?;
         insert(&mut transaction, new).await?;
-        let act = Act {
-            act: "ban.create",
-            target: Some(new.label.clone()),
-            before: None,
-            after: Some(told(new)),
-        };
+        let act = act("ban.create", None, Some(new));
         append(&mut transaction, by, &act, now).await?;
         transaction.commit().await?;
         self.read_bans(now).await
     }
 
-    /// Makes and changes many, all or none.
+    /// Refuses more than there may be.
+    async fn room_for(&self, more: usize, now: Timestamp) -> Result<(), DirectoryError> {
+        let (in_force,) = fetch!(
+            self,
+            fetch_one,
+            (i64,),
+            "SELECT count(*) FROM bans WHERE ends IS NULL OR ends > $1",
+            millis(now)
+        )?;
+        let in_force = usize::try_from(in_force).unwrap_or(0);
+        match in_force + more <= BANS_MAX {
+            true => Ok(()),
+            false => Err(DirectoryError::Full),
+        }
+    }
+
+    /// Makes those of these that there are not, and gives those there are this reason and end; all or
+    /// none. Each is written down as if it had been made or changed alone. Where it is only asked for,
+    /// nothing is done.
     ///
     /// # Errors
-    /// The directory is unavailable.
+    /// There would be too many.
     pub async fn import_bans(
         &self,
-        changes: &BanChanges,
+        wanted: &[BanRow],
+        only_asked: bool,
         by: &Actor,
-        now: Timestamp,
-    ) -> Result<(), DirectoryError> {
+        now: impl Fn() -> Timestamp + Send,
+    ) -> Result<BanImport, DirectoryError> {
         let _changing = self.standing.changing.lock().await;
+        // Not before: what was lifted while this waited is over.
+        let now = now();
+        let in_force = self.bans_in_force(now).await?;
+        let in_force: HashMap<&Subject, &BanRow> =
+            in_force.iter().map(|ban| (&ban.subject, ban)).collect();
+        let mut done = BanImport::default();
+        let (mut made, mut changed, mut acts) = (Vec::new(), Vec::new(), Vec::new());
+        for new in wanted {
+            match in_force.get(&new.subject) {
+                None => {
+                    acts.push(act("ban.create", None, Some(new)));
+                    made.push(new);
+                }
+                Some(there) if (&there.reason, there.ends) == (&new.reason, new.ends) => {
+                    done.unchanged += 1;
+                }
+                Some(there) => {
+                    let other = BanRow {
+                        reason: new.reason.clone(),
+                        ends: new.ends,
+                        ..(*there).clone()
+                    };
+                    acts.push(act("ban.change", Some(there), Some(&other)));
+                    changed.push(other);
+                }
+            }
+        }
+        (done.added, done.changed) = (made.len(), changed.len());
+        if !made.is_empty() {
+            self.room_for(made.len(), now).await?;
+        }
+        if only_asked || acts.is_empty() {
+            return Ok(done);
+        }
         self.write_down_notes().await?;
         let mut transaction = self.begin().await?;
-        for new in &changes.made {
+        for new in made {
             insert(&mut transaction, new).await?;
         }
-        for changed in &changes.changed {
-            update(&mut transaction, changed).await?;
+        for other in &changed {
+            update(&mut transaction, other).await?;
         }
-        let counts = json!({"added": changes.made.len(), "changed": changes.changed.len()});
-        let act = Act {
+        acts.push(Act {
             act: "ban.import",
-            target: None,
-            before: None,
-            after: Some(counts),
-        };
-        append(&mut transaction, by, &act, now).await?;
+            after: Some(json!({"added": done.added, "changed": done.changed})),
+            ..Act::default()
+        });
+        for act in &acts {
+            append(&mut transaction, by, act, now).await?;
+        }
         transaction.commit().await?;
-        self.read_bans(now).await
+        self.read_bans(now).await?;
+        Ok(done)
     }
 
-    /// Gives a ban in force another reason and end; what it was before.
+    /// Gives a ban in force another reason or end; how it is then. None where there is none in force:
+    /// what was lifted meanwhile stays so.
     ///
     /// # Errors
     /// The directory is unavailable.
     pub async fn change_ban(
         &self,
-        changed: &BanRow,
+        which: BanId,
+        change: &BanChange,
         by: &Actor,
-        now: Timestamp,
-    ) -> Result<(), DirectoryError> {
+        now: impl Fn() -> Timestamp + Send,
+    ) -> Result<Option<BanRow>, DirectoryError> {
         let _changing = self.standing.changing.lock().await;
-        let before = self.ban(changed.id).await?;
-        let mut transaction = self.begin().await?;
-        update(&mut transaction, changed).await?;
-        let act = Act {
-            act: "ban.change",
-            target: Some(changed.label.clone()),
-            before: before.as_ref().map(told),
-            after: Some(told(changed)),
+        let now = now();
+        let Some(before) = self.ban(which).await?.filter(|ban| !ban.ended(now)) else {
+            return Ok(None);
         };
+        let mut changed = before.clone();
+        if let Some(reason) = &change.reason {
+            changed.reason.clone_from(reason);
+        }
+        if let Some(ends) = change.ends {
+            changed.ends = ends;
+        }
+        let mut transaction = self.begin().await?;
+        update(&mut transaction, &changed).await?;
+        let act = act("ban.change", Some(&before), Some(&changed));
         append(&mut transaction, by, &act, now).await?;
         transaction.commit().await?;
-        self.read_bans(now).await
+        self.read_bans(now).await?;
+        Ok(Some(changed))
     }
 
     /// Ends a ban now; whether it was in force.
@@ -383,12 +463,7 @@ impl Directory {
         };
         let mut transaction = self.begin().await?;
         update(&mut transaction, &lifted).await?;
-        let act = Act {
-            act: "ban.lift",
-            target: Some(before.label.clone()),
-            before: Some(told(&before)),
-            after: None,
-        };
+        let act = act("ban.lift", Some(&before), None);
         append(&mut transaction, by, &act, now).await?;
         transaction.commit().await?;
         self.read_bans(now).await?;

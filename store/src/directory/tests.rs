@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod admins;
+mod bans;
 mod postgresql;
 mod rolls;
 mod series;
@@ -61,6 +62,7 @@ async fn everything(directory: &Directory) {
     webhooks::everything(directory).await;
     series::everything(directory).await;
     rolls::everything(directory).await;
+    bans::everything(directory).await;
     let first = directory.server_secret("seal", [1; 32]).await.unwrap();
     assert_eq!(
         directory.server_secret("seal", [2; 32]).await.unwrap(),
