@@ -263,7 +263,9 @@ async fn a_stranger_who_names_a_site_neither_blocks_it_nor_spends_what_it_may() 
     let server = TestServer::start();
     let admin = server.admin();
     let (user, stranger) = (server.user("ada").await, server.user("mallory").await);
+    let reader = server.user("grace").await;
     let (news, evil) = (VapidKey::generate(), VapidKey::generate());
+    restricted(&reader, SITE, &news).await;
     let real = restricted(&user, SITE, &news).await;
     assert_eq!(post_by(&server, &news, &real).await.0, 201);
     // Under the stranger's own name, but restricted to the news's key, and handed to the news as an
@@ -303,12 +305,48 @@ async fn a_stranger_who_names_a_site_neither_blocks_it_nor_spends_what_it_may() 
     let (_, would) = admin.post("/bans?dry_run=true", would).await;
     assert_eq!(
         (&would["permissions"], &would["users"]),
-        (&2.into(), &2.into()),
+        (&3.into(), &3.into()),
         "{would}"
     );
     ban(&admin, "site", SITE, Value::Null).await;
     assert_eq!(post_by(&server, &news, &real).await.0, 403);
     assert_eq!(post_by(&server, &news, &elsewhere).await.0, 403);
+}
+
+#[tokio::test]
+async fn one_made_up_permission_neither_takes_a_key_along_nor_lets_it_escape() {
+    let server = TestServer::start();
+    let admin = server.admin();
+    let (ada, grace) = (server.user("ada").await, server.user("grace").await);
+    let mallory = server.user("mallory").await;
+    // The stranger is first: the news has posted to nobody yet.
+    let news = VapidKey::generate();
+    let bait = restricted(&mallory, "https://evil.example", &news).await;
+    assert_eq!(post_by(&server, &news, &bait).await.0, 201);
+    let real = restricted(&ada, SITE, &news).await;
+    // Nor does it help where the readers of the news restrict nothing.
+    let mail = VapidKey::generate();
+    let open = grace.approve("https://mail.example").await;
+    let bait = restricted(&mallory, "https://evil.example", &mail).await;
+    for endpoint in [&bait, &open.permission.endpoint] {
+        assert_eq!(post_by(&server, &mail, endpoint).await.0, 201);
+    }
+    let made = ban(&admin, "site", "https://evil.example", Value::Null).await;
+    assert_eq!(post_by(&server, &news, &real).await.0, 201);
+    let open = open.permission.endpoint;
+    assert_eq!(post_by(&server, &mail, &open).await.0, 201);
+    lift(&admin, &made).await;
+
+    // The other way round: an accomplice is first, under a name that nobody blocks.
+    let spam = VapidKey::generate();
+    let away = restricted(&mallory, "https://throwaway.example", &spam).await;
+    assert_eq!(post_by(&server, &spam, &away).await.0, 201);
+    for user in [&ada, &grace] {
+        let endpoint = restricted(user, "https://spam.example", &spam).await;
+        assert_eq!(post_by(&server, &spam, &endpoint).await.0, 201);
+    }
+    ban(&admin, "site", "https://spam.example", Value::Null).await;
+    assert_eq!(post_by(&server, &spam, &away).await.0, 403);
 }
 
 #[tokio::test]

@@ -29,6 +29,9 @@ CREATE TABLE vapid_seen (
     PRIMARY KEY (site, public_key)
 );
 CREATE INDEX vapid_seen_by_key ON vapid_seen (public_key);
+-- Whose a key is: where most users have a permission restricted to it.
+CREATE INDEX permissions_by_key ON permissions (application_server_key, site, state, user_id)
+    WHERE application_server_key IS NOT NULL;
 
 -- Limits that were set at run time, by their key in the configuration.
 CREATE TABLE settings (

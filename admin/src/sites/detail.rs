@@ -52,7 +52,8 @@ struct VapidKeyInfo {
     registered: bool,
     /// With these alone; empty where it is with each of the site, those made later too.
     with: Vec<SiteKeyId>,
-    /// Whether it posted to a permission of the site that is restricted to it.
+    /// Whether it posted to a permission of the site that is restricted to it, and is not rather another
+    /// origin's: a ban of the site covers it.
     proven: bool,
 }
 
@@ -94,16 +95,17 @@ impl Admin {
         // What was noted of late is to be seen.
         self.directory.write_down_notes().await?;
         let seen = self.directory.seen_keys(origin, VAPID_KEYS_SHOWN).await?;
+        let own = self.directory.covered_keys(origin).await?;
         let registered = self.directory.vapid_keys(origin).await?;
         let mut keys: Vec<VapidKeyInfo> = seen
             .into_iter()
             .map(|key| VapidKeyInfo {
+                proven: key.proven && own.contains(&key.public),
                 key: written(&key.public),
                 first_seen: Some(key.first_seen),
                 last_seen: Some(key.last_seen),
                 registered: false,
                 with: Vec::new(),
-                proven: key.proven,
             })
             .collect();
         for key in &registered {

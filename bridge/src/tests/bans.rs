@@ -130,6 +130,9 @@ async fn an_origins_ban_covers_the_keys_that_were_proven_with_it() {
     site.approve(2, Some(public(&key(7)))).await;
     site.approve_site(other(), 3, "https://other.example", None)
         .await;
+    // One user alone would not do: anybody could have made that permission.
+    site.approve_site(other(), 4, SITE, Some(public(&key(7))))
+        .await;
     assert_eq!(site.status(2, Some(&proof)).await, 201);
     assert_eq!(site.status(3, Some(&proof)).await, 201);
     site.ban(1, Subject::Site(origin(SITE)), None).await;

@@ -90,27 +90,46 @@ fn ban(row: Row) -> Result<BanRow, DirectoryError> {
     })
 }
 
-/// The keys that a site's ban covers: those that were proven with it before they were with any other,
-/// and those registered for it. A key that is another proven site's by registration is not covered, so
-/// that nobody gets a site blocked by handing its endpoint on under a name of their own.
-const COVERED: &str = "SELECT seen.site, seen.public_key FROM vapid_seen seen \
-     JOIN bans ON bans.kind = 'site' AND bans.value = seen.site AND (bans.ends IS NULL OR bans.ends > $1) \
-     WHERE seen.proven IS NOT NULL \
-     AND NOT EXISTS (SELECT 1 FROM vapid_seen other WHERE other.public_key = seen.public_key \
-         AND other.site <> seen.site AND other.proven < seen.proven) \
-     AND NOT EXISTS (SELECT 1 FROM site_vapid_keys theirs JOIN sites ON sites.site = theirs.site \
-         WHERE theirs.public_key = seen.public_key AND theirs.site <> seen.site AND sites.proven IS NOT NULL) \
-     UNION SELECT registered.site, registered.public_key FROM site_vapid_keys registered \
-     JOIN bans ON bans.kind = 'site' AND bans.value = registered.site AND (bans.ends IS NULL OR bans.ends > $2)";
+/// Which key that was seen with a site is its own: it was proven there, and strictly more users have a
+/// permission restricted to it there than at any other origin. Where it was seen at another at all, one
+/// user is not enough, since anybody can make one permission under a name of their own, restricted to a
+/// key that is not theirs: it neither takes that key along nor lets one escape. A key that is another
+/// proven site's by registration is that one's alone.
+macro_rules! its_own {
+    () => {
+        "seen.proven IS NOT NULL \
+         AND (SELECT count(DISTINCT mine.user_id) FROM permissions mine \
+             WHERE mine.application_server_key = seen.public_key AND mine.site = seen.site AND mine.state < 2) \
+         > COALESCE((SELECT count(DISTINCT theirs.user_id) FROM permissions theirs \
+             WHERE theirs.application_server_key = seen.public_key AND theirs.site <> seen.site AND theirs.state < 2 \
+             GROUP BY theirs.site ORDER BY count(DISTINCT theirs.user_id) DESC LIMIT 1), 0) \
+         AND (SELECT count(DISTINCT mine.user_id) FROM permissions mine \
+             WHERE mine.application_server_key = seen.public_key AND mine.site = seen.site AND mine.state < 2) \
+         > CASE WHEN EXISTS (SELECT 1 FROM vapid_seen other \
+             WHERE other.public_key = seen.public_key AND other.site <> seen.site) THEN 1 ELSE 0 END \
+         AND NOT EXISTS (SELECT 1 FROM site_vapid_keys theirs JOIN sites ON sites.site = theirs.site \
+             WHERE theirs.public_key = seen.public_key AND theirs.site <> seen.site AND sites.proven IS NOT NULL)"
+    };
+}
+
+/// The keys that the bans of sites cover: those that are a site's own, and those registered for it if it
+/// is proven.
+const COVERED: &str = concat!(
+    "SELECT seen.site, seen.public_key FROM vapid_seen seen \
+     JOIN bans ON bans.kind = 'site' AND bans.value = seen.site AND (bans.ends IS NULL OR bans.ends > $1) WHERE ",
+    its_own!(),
+    " UNION SELECT registered.site, registered.public_key FROM site_vapid_keys registered \
+     JOIN sites ON sites.site = registered.site AND sites.proven IS NOT NULL \
+     JOIN bans ON bans.kind = 'site' AND bans.value = registered.site AND (bans.ends IS NULL OR bans.ends > $2)"
+);
 
 /// The same of one site, banned or not.
-const COVERED_BY_SITE: &str = "SELECT seen.public_key FROM vapid_seen seen \
-     WHERE seen.site = $1 AND seen.proven IS NOT NULL \
-     AND NOT EXISTS (SELECT 1 FROM vapid_seen other WHERE other.public_key = seen.public_key \
-         AND other.site <> seen.site AND other.proven < seen.proven) \
-     AND NOT EXISTS (SELECT 1 FROM site_vapid_keys theirs JOIN sites ON sites.site = theirs.site \
-         WHERE theirs.public_key = seen.public_key AND theirs.site <> seen.site AND sites.proven IS NOT NULL) \
-     UNION SELECT registered.public_key FROM site_vapid_keys registered WHERE registered.site = $2";
+const COVERED_BY_SITE: &str = concat!(
+    "SELECT seen.public_key FROM vapid_seen seen WHERE seen.site = $1 AND ",
+    its_own!(),
+    " UNION SELECT registered.public_key FROM site_vapid_keys registered \
+     JOIN sites ON sites.site = registered.site AND sites.proven IS NOT NULL WHERE registered.site = $2"
+);
 
 /// What the audit says of a ban.
 fn told(ban: &BanRow) -> Value {
