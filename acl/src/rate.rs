@@ -66,6 +66,23 @@ impl Cell {
         self.full_at_micros = from.saturating_add(limit.interval_micros);
     }
 
+    /// The same count against another limit than it was counted against, at most a whole burst of it: who
+    /// has used two of two a day has used two of five million.
+    #[must_use]
+    pub fn against(self, before: Limit, limit: Limit, now: Timestamp) -> Self {
+        if before == limit {
+            return self;
+        }
+        let now = now.as_millis().saturating_mul(1_000);
+        let taken = u128::from(self.full_at_micros.saturating_sub(now));
+        let taken = taken * u128::from(limit.interval_micros) / u128::from(before.interval_micros);
+        let whole = u128::from(limit.interval_micros) * u128::from(limit.burst);
+        let taken = u64::try_from(taken.min(whole)).unwrap_or(u64::MAX);
+        Self {
+            full_at_micros: now.saturating_add(taken),
+        }
+    }
+
     /// Gives one back that turned out not to count.
     pub fn refund(&mut self, limit: Limit) {
         self.full_at_micros = self.full_at_micros.saturating_sub(limit.interval_micros);
@@ -134,6 +151,27 @@ mod tests {
         }
         cell.charge(limit, at(1));
         assert_eq!(cell.used(limit, at(1)), 4);
+    }
+
+    #[test]
+    fn what_was_used_is_as_much_of_another_limit() {
+        let day = Duration::from_secs(86_400);
+        let (few, many) = (Limit::new(2, day, 2), Limit::new(5_000_000, day, 5_000_000));
+        let now = Timestamp::from_millis(1_000_000);
+        let mut cell = Cell::default();
+        for _ in 0..2 {
+            assert_eq!(cell.count(few, now), Ok(()));
+        }
+        assert!(cell.count(few, now).is_err());
+        let mut raised = cell.against(few, many, now);
+        assert_eq!(raised.used(many, now), 2);
+        for _ in 0..8 {
+            assert_eq!(raised.count(many, now), Ok(()));
+        }
+        let mut lowered = raised.against(many, few, now);
+        assert_eq!(lowered.used(few, now), 2, "no more than there are");
+        assert_eq!(lowered.count(few, now), Err(day / 2));
+        assert_eq!(cell.against(few, few, now), cell);
     }
 
     proptest! {

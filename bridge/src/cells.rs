@@ -31,14 +31,17 @@ impl<K: Hash + Eq + Copy> Cells<K> {
             self.make_room(now);
         }
         let (against, cell) = self.cells.entry(what).or_insert((limit, Cell::default()));
+        *cell = cell.against(*against, limit, now);
         *against = limit;
         cell
     }
 
-    /// The cell of this as it is; a whole one where there is none.
-    pub(crate) fn look(&self, what: &K) -> Cell {
+    /// The cell of this as it is against this limit; a whole one where there is none.
+    pub(crate) fn look(&self, what: &K, limit: Limit, now: Timestamp) -> Cell {
         let found = self.cells.get(what);
-        found.map_or_else(Cell::default, |(_, cell)| *cell)
+        found.map_or_else(Cell::default, |(against, cell)| {
+            cell.against(*against, limit, now)
+        })
     }
 
     /// Frees at least a quarter of the table, so that looking through all of it is rare.

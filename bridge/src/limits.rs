@@ -124,8 +124,9 @@ impl Rates {
     pub(crate) fn look(&self, sender: Sender, now: Timestamp) -> Result<(), Over> {
         let cells = self.cells();
         for what in sender.counted() {
-            let cell = cells.look(&what);
-            if let Err(wait) = { cell }.count(sender.limits.of(what), now) {
+            let limit = sender.limits.of(what);
+            let cell = cells.look(&what, limit, now);
+            if let Err(wait) = { cell }.count(limit, now) {
                 let error = sender.limits.refused(what, cell, wait, now);
                 return Err(Over { what, wait, error });
             }
