@@ -314,6 +314,29 @@ async fn a_stranger_who_names_a_site_neither_blocks_it_nor_spends_what_it_may() 
 }
 
 #[tokio::test]
+async fn an_origins_ban_covers_the_key_that_was_seen_with_it_under_any_name() {
+    let server = TestServer::start();
+    let admin = server.admin();
+    let user = server.user("ada").await;
+    let key = VapidKey::generate();
+    let first = restricted(&user, SITE, &key).await;
+    let second = restricted(&user, "https://second.example", &key).await;
+    let open = user.approve("https://third.example").await;
+    let elsewhere = [&second, &open.permission.endpoint];
+    for endpoint in [&first, elsewhere[0], elsewhere[1]] {
+        assert_eq!(post_by(&server, &key, endpoint).await.0, 201);
+    }
+    let made = ban(&admin, "site", SITE, Value::Null).await;
+    for endpoint in elsewhere {
+        assert_eq!(post_by(&server, &key, endpoint).await.0, 403);
+    }
+    lift(&admin, &made).await;
+    for endpoint in elsewhere {
+        assert_eq!(post_by(&server, &key, endpoint).await.0, 201);
+    }
+}
+
+#[tokio::test]
 async fn one_made_up_permission_neither_takes_a_key_along_nor_lets_it_escape() {
     let server = TestServer::start();
     let admin = server.admin();

@@ -90,25 +90,54 @@ fn ban(row: Row) -> Result<BanRow, DirectoryError> {
     })
 }
 
-/// Which key that was seen with a site is its own: it was proven there, and strictly more users have a
-/// permission restricted to it there than at any other origin. Where it was seen at another at all, one
-/// user is not enough, since anybody can make one permission under a name of their own, restricted to a
-/// key that is not theirs: it neither takes that key along nor lets one escape. A key that is another
-/// proven site's by registration is that one's alone.
+/// Users who have a permission at the first of two origins that takes a key, and none at the second.
+macro_rules! users {
+    ($here:literal, $not_there:literal) => {
+        concat!(
+            "(SELECT count(DISTINCT here.user_id) FROM permissions here WHERE here.site = ",
+            $here,
+            " AND here.state < 2 AND (here.application_server_key = seen.public_key OR here.application_server_key IS NULL) \
+             AND NOT EXISTS (SELECT 1 FROM permissions there WHERE there.user_id = here.user_id AND there.site = ",
+            $not_there,
+            " AND there.state < 2 AND (there.application_server_key = seen.public_key OR there.application_server_key IS NULL)))"
+        )
+    };
+}
+
+/// That a key is as much another origin's: as many users say so as say the one that it was seen with, or
+/// all who say the one say the other, and it was proven there first.
+macro_rules! as_much_the_others {
+    () => {
+        concat!(
+            " other.site <> seen.site AND ",
+            users!("seen.site", "other.site"),
+            " <= ",
+            users!("other.site", "seen.site"),
+            " AND (EXISTS (SELECT 1 FROM vapid_seen earlier WHERE earlier.public_key = seen.public_key \
+                 AND earlier.site = other.site AND earlier.proven < seen.proven) OR ",
+            users!("other.site", "seen.site"),
+            " > 0)"
+        )
+    };
+}
+
+/// Which key that was seen with a site is its own: it was proven there, and is not as much that of any
+/// other origin where it was seen or that a permission is restricted to it for. So one user's made-up
+/// permission, for a name of their own and restricted to a key that is not theirs, neither takes that key
+/// along nor lets one escape. A key that is another proven site's by registration is that one's alone.
 macro_rules! its_own {
     () => {
-        "seen.proven IS NOT NULL \
-         AND (SELECT count(DISTINCT mine.user_id) FROM permissions mine \
-             WHERE mine.application_server_key = seen.public_key AND mine.site = seen.site AND mine.state < 2) \
-         > COALESCE((SELECT count(DISTINCT theirs.user_id) FROM permissions theirs \
-             WHERE theirs.application_server_key = seen.public_key AND theirs.site <> seen.site AND theirs.state < 2 \
-             GROUP BY theirs.site ORDER BY count(DISTINCT theirs.user_id) DESC LIMIT 1), 0) \
-         AND (SELECT count(DISTINCT mine.user_id) FROM permissions mine \
-             WHERE mine.application_server_key = seen.public_key AND mine.site = seen.site AND mine.state < 2) \
-         > CASE WHEN EXISTS (SELECT 1 FROM vapid_seen other \
-             WHERE other.public_key = seen.public_key AND other.site <> seen.site) THEN 1 ELSE 0 END \
-         AND NOT EXISTS (SELECT 1 FROM site_vapid_keys theirs JOIN sites ON sites.site = theirs.site \
-             WHERE theirs.public_key = seen.public_key AND theirs.site <> seen.site AND sites.proven IS NOT NULL)"
+        concat!(
+            "seen.proven IS NOT NULL \
+             AND NOT EXISTS (SELECT 1 FROM site_vapid_keys theirs JOIN sites ON sites.site = theirs.site \
+                 WHERE theirs.public_key = seen.public_key AND theirs.site <> seen.site AND sites.proven IS NOT NULL) \
+             AND NOT EXISTS (SELECT 1 FROM vapid_seen other WHERE other.public_key = seen.public_key AND",
+            as_much_the_others!(),
+            ") AND NOT EXISTS (SELECT 1 FROM permissions other \
+                 WHERE other.application_server_key = seen.public_key AND other.state < 2 AND",
+            as_much_the_others!(),
+            ")"
+        )
     };
 }
 
