@@ -74,6 +74,7 @@ struct Inner {
     calls: seats::Seats,
     /// The same as a stream.
     streams: seats::Seats,
+    proofs: vapid::Proofs,
     settings: Settings,
 }
 
@@ -99,6 +100,7 @@ impl Bridge {
             clock,
             rates,
             under_way,
+            proofs: vapid::Proofs::default(),
             audiences,
             draining: watch::Sender::new(false),
             seats: seats::Seats::new(receipts::SEATS),

@@ -6,7 +6,7 @@ use crate::posting::{Created, Item, in_force, random};
 use crate::prefer::Preferences;
 use crate::receipts::PREFERENCE_APPLIED;
 use crate::receipts::link::RELATION;
-use crate::vapid::{self, NotProven, SiteKey};
+use crate::vapid::{NotProven, SiteKey};
 use crate::{Bridge, Inner, unifiedpush};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
@@ -227,7 +227,8 @@ impl Inner {
             }
         };
         let text = value.to_str().unwrap_or_default();
-        let key = vapid::verify(text, &self.audiences, now).map_err(|error| match error {
+        let proven = self.proofs.verify(text, &self.audiences, now);
+        let key = proven.map_err(|error| match error {
             NotProven::Scheme => unproven(&error.to_string()),
             error => forbidden(error.to_string()),
         })?;

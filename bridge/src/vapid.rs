@@ -6,10 +6,15 @@ use belfry_protocol::time::Timestamp;
 use p256::ecdsa::signature::Verifier as _;
 use p256::ecdsa::{Signature, VerifyingKey};
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use url::Url;
 
 /// Longest Authorization header looked at: tokens of the libraries are about 300 bytes.
 const HEADER_BYTES_MAX: usize = 4_096;
+/// Headers that are remembered before older ones are forgotten: 32 bytes each, twice over.
+const NEW_PROOFS_MAX: usize = 8_192;
 /// How far ahead a token may expire (RFC 8292 §2).
 const VALID_SECS_MAX: u64 = 86_400;
 
@@ -55,9 +60,46 @@ struct Claims {
     sub: serde_json::Value,
 }
 
-/// Checks the value of an Authorization header.
-pub(crate) fn verify(
+/// What an Authorization header proves. Sites send one token for hours, and its signature costs more than
+/// all else of a post that is refused: the headers whose signature was right are remembered by their hash.
+#[derive(Default)]
+pub(crate) struct Proofs(Mutex<[HashSet<[u8; 32]>; 2]>);
+
+impl Proofs {
+    /// Checks the value of an Authorization header.
+    pub(crate) fn verify(
+        &self,
+        header: &str,
+        audiences: &[String],
+        now: Timestamp,
+    ) -> Result<SiteKey, NotProven> {
+        let hash = Sha256::digest(header.as_bytes()).into();
+        let signed = self.known().iter().any(|known| known.contains(&hash));
+        let key = verify(header, signed, audiences, now)?;
+        if !signed {
+            self.remember(hash);
+        }
+        Ok(key)
+    }
+
+    /// When so many are new, those that were new before them are forgotten.
+    fn remember(&self, hash: [u8; 32]) {
+        let mut known = self.known();
+        if known[0].len() >= NEW_PROOFS_MAX {
+            known.swap(0, 1);
+            known[0].clear();
+        }
+        known[0].insert(hash);
+    }
+
+    fn known(&self) -> MutexGuard<'_, [HashSet<[u8; 32]>; 2]> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn verify(
     header: &str,
+    signed_well: bool,
     audiences: &[String],
     now: Timestamp,
 ) -> Result<SiteKey, NotProven> {
@@ -84,7 +126,6 @@ pub(crate) fn verify(
     if key.len() != 65 {
         return Err(NotProven::Key);
     }
-    let verifying = VerifyingKey::from_sec1_bytes(&key).map_err(|_| NotProven::Key)?;
     let (signed, signature) = token.rsplit_once('.').ok_or(NotProven::Token)?;
     let (head, claims) = signed.split_once('.').ok_or(NotProven::Token)?;
     let head: Header = json(head)?;
@@ -92,14 +133,20 @@ pub(crate) fn verify(
         return Err(NotProven::Token);
     }
     let claims: Claims = json(claims)?;
+    if !signed_well {
+        is_signed_by(&key, signed, signature)?;
+    }
+    claims.check(audiences, now)?;
+    Ok(SiteKey(key))
+}
+
+fn is_signed_by(key: &[u8], signed: &str, signature: &str) -> Result<(), NotProven> {
+    let verifying = VerifyingKey::from_sec1_bytes(key).map_err(|_| NotProven::Key)?;
     let signature = decode(signature)
         .and_then(|bytes| Signature::from_slice(&bytes).ok())
         .ok_or(NotProven::Token)?;
-    verifying
-        .verify(signed.as_bytes(), &signature)
-        .map_err(|_| NotProven::Signature)?;
-    claims.check(audiences, now)?;
-    Ok(SiteKey(key))
+    let verified = verifying.verify(signed.as_bytes(), &signature);
+    verified.map_err(|_| NotProven::Signature)
 }
 
 impl Claims {
@@ -199,8 +246,11 @@ mod tests {
             ]
             .iter(),
         );
-        let result = verify(header, &audiences, Timestamp::from_millis(NOW * 1_000));
-        assert_eq!(result.map(|_| ()), expected, "{header}");
+        let proofs = Proofs::default();
+        for time in ["first", "again"] {
+            let result = proofs.verify(header, &audiences, Timestamp::from_millis(NOW * 1_000));
+            assert_eq!(result.map(|_| ()), expected, "{time}: {header}");
+        }
     }
 
     fn good() -> String {
@@ -369,11 +419,39 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_signature_is_remembered_and_nothing_else() {
+        let proofs = Proofs::default();
+        let here = audiences(["https://push.example"].iter());
+        let verify = |header: &str, audiences: &[String], seconds: u64| {
+            let at = Timestamp::from_millis((NOW + seconds) * 1_000);
+            proofs.verify(header, audiences, at).map(|_| ())
+        };
+        let good = good();
+        assert_eq!(verify(&good, &here, 0), Ok(()));
+        assert_eq!(verify(&good, &here, 60), Err(NotProven::Expiry));
+        assert_eq!(verify(&good, &[], 0), Err(NotProven::Audience));
+        let another_key = good.replace(&public(7, false), &public(8, false));
+        assert_ne!(another_key, good);
+        assert_eq!(verify(&another_key, &here, 0), Err(NotProven::Signature));
+        let kept: usize = proofs.known().iter().map(HashSet::len).sum();
+        assert_eq!(kept, 1, "what is wrong takes no place");
+        for number in 0..3 * NEW_PROOFS_MAX as u64 {
+            let mut hash = [0; 32];
+            hash[..8].copy_from_slice(&number.to_be_bytes());
+            proofs.remember(hash);
+        }
+        let kept: usize = proofs.known().iter().map(HashSet::len).sum();
+        assert!(kept <= 2 * NEW_PROOFS_MAX, "{kept}");
+    }
+
     proptest! {
         #[test]
         fn no_header_panics(text in "\\PC{0,80}", token in "[a-zA-Z0-9._-]{0,80}") {
-            let _ = verify(&text, &[], Timestamp::from_millis(NOW * 1_000));
-            let _ = verify(&format!("vapid t={token},k={token}"), &[], Timestamp::from_millis(NOW * 1_000));
+            let proofs = Proofs::default();
+            let now = Timestamp::from_millis(NOW * 1_000);
+            let _ = proofs.verify(&text, &[], now);
+            let _ = proofs.verify(&format!("vapid t={token},k={token}"), &[], now);
         }
     }
 }
