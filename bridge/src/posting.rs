@@ -5,7 +5,7 @@ use crate::Inner;
 use crate::limits::{Over, Poster, Sender};
 use crate::under_way::Turn;
 use belfry_acl::limit::Name;
-use belfry_edge::ApiError;
+use belfry_edge::{ApiError, random};
 use belfry_protocol::body::check_structure;
 use belfry_protocol::envelope::Envelope;
 use belfry_protocol::id::NotificationId;
@@ -302,10 +302,4 @@ fn too_large() -> ApiError {
     let detail = format!("the body is more than {BODY_BYTES_MAX} bytes; shorten what you encrypt");
     let status = axum::http::StatusCode::PAYLOAD_TOO_LARGE;
     ApiError::new(status, "too-large", detail).at("body")
-}
-
-pub(crate) fn random<const N: usize>() -> Result<[u8; N], ApiError> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|_| ApiError::unavailable())?;
-    Ok(bytes)
 }

@@ -2,7 +2,7 @@
 
 use crate::headers::Headers;
 use crate::limits::{Poster, Sender};
-use crate::posting::{Created, Item, in_force, random};
+use crate::posting::{Created, Item, in_force};
 use crate::prefer::Preferences;
 use crate::receipts::PREFERENCE_APPLIED;
 use crate::receipts::link::RELATION;
@@ -12,7 +12,7 @@ use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use belfry_edge::{ApiError, ClientAddress, Path, RateProblem, read_body};
+use belfry_edge::{ApiError, ClientAddress, Path, RateProblem, random, read_body};
 use belfry_protocol::body::aes128gcm;
 use belfry_protocol::problem::Problem;
 use belfry_protocol::push::{BODY_BYTES_MAX, ContentEncoding, Urgency};
