@@ -174,8 +174,8 @@ impl Sender {
 
 impl PushLimits {
     /// What holds for posts under permissions of this site and user. `known` says that the site is proven
-    /// to be the one that posts: whoever else is counted by a key may have less by what the site has of
-    /// its own, and never more.
+    /// to be the one that posts: of the site's rates whoever else is counted by a key may have less by
+    /// what the site has of its own, and never more. What a permission may is the same for all who post.
     pub(crate) fn in_force(
         &self,
         limits: &Limits,
